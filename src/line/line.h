@@ -1,0 +1,99 @@
+/* line.h - recovery lines of a rollback-dependency graph.
+ *
+ * Pure: no I/O, no clock, no MPI; everything comes in through the calls below.
+ *
+ * Rank i has checkpoints CP[i](0) (its start) to CP[i](L_i), the last stable one.  INT[i](x) lies between CP[i](x-1)
+ * and CP[i](x); INT[i](L_i+1) is open.  A message sent in INT[i](s) and delivered in INT[j](r) is the dependency
+ * (i,s,j,r).  A cut c restarts rank i from CP[i](c_i) and undoes INT[i](x) for every x > c_i; c_i = L_i+1 means
+ * "keeps its volatile state" and is possible for survivors only.
+ *
+ * A message is an orphan of c when s > c_i and r <= c_j, and lost when s <= c_i and r > c_j.  Constraints are all of
+ * the form c_a < x => c_b < y, so feasible cuts are closed under component-wise maximum and a unique greatest line
+ * exists.  The solver is the pointer algorithm of Wang-style rollback propagation: every edge is scanned once.
+ */
+#ifndef BL_LINE_LINE_H
+#define BL_LINE_LINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/error.h"
+
+enum bl_line_mode {
+    BL_LINE_CONSISTENT,  /* (a) no orphan messages */
+    BL_LINE_TRANSITLESS, /* (b) no orphan and no lost messages */
+    BL_LINE_LOGGED       /* (c) no orphans, and only messages marked logged may be lost */
+};
+
+enum {
+    BL_MSG_LOGGED = 1,     /* payload is recoverable as PROTOCOLS' mode (c) asks */
+    BL_MSG_UNDELIVERED = 2 /* never delivered: `r` is ignored and becomes L_j+2, exempt while j keeps its volatile state */
+};
+
+typedef struct bl_graph bl_graph;
+
+/* A graph over `ranks` ranks with last[i] = L_i.  Copies `last`. */
+int bl_graph_new(uint32_t ranks, const uint32_t *last, bl_graph **graph, bl_error *err);
+void bl_graph_free(bl_graph *graph);
+
+/* Room for `messages` messages at once, so that loading 10^8 of them does not copy as it grows. */
+int bl_graph_reserve(bl_graph *graph, uint64_t messages, bl_error *err);
+
+/* Adds one message.  Intervals count from 1; s <= L_i+1 and r <= L_j+1, else BELAY_ERR_ARG. */
+int bl_graph_message(bl_graph *graph, uint32_t i, uint32_t s, uint32_t j, uint32_t r, unsigned flags, bl_error *err);
+
+/* Adds one collective instance: member k took part in interval[k] of rank[k].  Wholly kept or wholly undone. */
+int bl_graph_collective(bl_graph *graph, uint32_t members, const uint32_t *rank, const uint32_t *interval, bl_error *err);
+
+/* One step of a certificate: the line of `rank` was lowered to `to` ... */
+typedef struct bl_hop {
+    uint32_t rank, to;
+    enum bl_hop_cause {
+        BL_HOP_FAILED,    /* because it failed: its volatile state is gone */
+        BL_HOP_ORPHAN,    /* because it received, in interval `own`, what `by_rank` sent in its undone interval `by_interval` */
+        BL_HOP_LOST,      /* because `by_rank`'s undone interval `by_interval` had received what this rank sent in `own` */
+        BL_HOP_COLLECTIVE /* because it shares a collective (its interval `own`) with `by_rank`'s undone `by_interval` */
+    } cause;
+    uint32_t own, by_rank, by_interval;
+} bl_hop;
+
+typedef struct bl_line {
+    uint32_t ranks;
+    uint32_t *cut;            /* [ranks] c_i */
+    uint32_t *depth;          /* [ranks] checkpoints rolled back: max(0, L_i - c_i) */
+    uint32_t rolled_back;     /* ranks with c_i <= L_i */
+    uint32_t domino_depth;    /* most hops in any certificate; 0 when only failed ranks roll back */
+    int total_domino;         /* some c_i = 0 < L_i */
+    struct bl_line_history *history; /* opaque; for bl_line_why */
+} bl_line;
+
+/* The greatest line when the ranks with failed[i] != 0 lose their volatile state (failed == NULL: all of them).
+ * O(ranks + dependencies) after a one-time sort.  Fill-in of *line; free with bl_line_clear. */
+int bl_line_solve(bl_graph *graph, enum bl_line_mode mode, const uint8_t *failed, bl_line *line, bl_error *err);
+void bl_line_clear(bl_line *line);
+
+/* Why rank j rolls back: hops from j back to a failed rank (hops[0].rank == j, the last has BL_HOP_FAILED).  Returns the
+ * number of hops in *count (0: j keeps its volatile state).  *hops is malloc'ed; the caller frees it. */
+int bl_line_why(const bl_graph *graph, const bl_line *line, uint32_t j, bl_hop **hops, size_t *count, bl_error *err);
+
+/* An independent checker, sharing nothing with the solver: is `line` feasible (a scan of all dependencies), and is every
+ * lowering certified (so that it is also the greatest)?  BELAY_OK, or BELAY_ERR_INTERNAL with the violated edge. */
+int bl_line_check(const bl_graph *graph, enum bl_line_mode mode, const uint8_t *failed, const bl_line *line, bl_error *err);
+
+/* The greatest (least) line that contains the checkpoints fixed[i] of the ranks with set[i] != 0; other ranks may
+ * keep their volatile state.  BELAY_ERR_NONE when no line contains them all. */
+int bl_line_greatest_with(bl_graph *graph, enum bl_line_mode mode, const uint8_t *set, const uint32_t *fixed,
+                          bl_line *line, bl_error *err);
+int bl_line_least_with(bl_graph *graph, enum bl_line_mode mode, const uint8_t *set, const uint32_t *fixed,
+                       bl_line *line, bl_error *err);
+
+/* Checkpoints that belong to no line of `mode` (on a Z-cycle): CP[p](x) is useless iff (p,x) and (p,x+1) share a strongly
+ * connected component (Tarjan).  useless[i][x] for 0 <= x <= L_i in one array; offset of rank i in offsets[i].
+ * Both arrays are malloc'ed; the caller frees them. */
+int bl_line_useless(bl_graph *graph, enum bl_line_mode mode, uint8_t **useless, uint64_t **offsets, bl_error *err);
+
+/* Garbage: collectable[offsets[i]+x] = 1 when CP[i](x) can never again be on a line: x < g_i of the all-fail line, and
+ * with `exact` (mode (a) only; one line run a rank) every checkpoint that no single failure's line needs. */
+int bl_line_garbage(bl_graph *graph, enum bl_line_mode mode, int exact, uint8_t **collectable, uint64_t **offsets, bl_error *err);
+
+#endif
