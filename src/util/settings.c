@@ -1,0 +1,255 @@
+#include "util/settings.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int bl_parse_duration(const char *text, double *seconds)
+{
+    if (!isdigit((unsigned char)*text) && *text != '.') return -1;
+    char *unit;
+    errno = 0;
+    double value = strtod(text, &unit);
+    if (errno || !isfinite(value)) return -1;
+    if (*unit == '\0' || !strcmp(unit, "s")) *seconds = value;
+    else if (!strcmp(unit, "ms")) *seconds = value * 1e-3;
+    else if (!strcmp(unit, "m")) *seconds = value * 60;
+    else if (!strcmp(unit, "h")) *seconds = value * 3600;
+    else if (!strcmp(unit, "d")) *seconds = value * 86400;
+    else return -1;
+    return *seconds <= 1e9 ? 0 : -1;
+}
+
+static int bad(const bl_setting *row, const char *text, bl_error *err)
+{
+    return bl_fail(err, BELAY_ERR_ARG, "'%.80s' is not a value of %s: write %s", text, row->name, row->value);
+}
+
+static int set_dir(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    if (!*text || strlen(text) >= sizeof s->dir / 2) return bad(row, text, err);
+    strcpy(s->dir, text);
+    return BELAY_OK;
+}
+
+static int set_every(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    bl_every every = { BL_EVERY_NEVER, 0, 0 };
+    size_t digits = strspn(text, "0123456789");
+    if (!strcmp(text, "auto")) every.kind = BL_EVERY_AUTO;
+    else if (!strcmp(text, "never")) every.kind = BL_EVERY_NEVER;
+    else if (digits && digits < 16 && text[digits] == '\0') {
+        every.kind = BL_EVERY_POINTS;
+        every.points = strtoull(text, NULL, 10);
+        if (every.points == 0) return bad(row, text, err);
+    } else {
+        every.kind = BL_EVERY_SECONDS;
+        if (bl_parse_duration(text, &every.seconds) || every.seconds <= 0) return bad(row, text, err);
+    }
+    s->every = every;
+    return BELAY_OK;
+}
+
+static int set_duration(double *target, const bl_setting *row, const char *text, bl_error *err)
+{
+    double seconds;
+    if (bl_parse_duration(text, &seconds) || seconds <= 0) return bad(row, text, err);
+    *target = seconds;
+    return BELAY_OK;
+}
+
+static int set_mtbf(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    return set_duration(&s->mtbf_s, row, text, err);
+}
+
+static int set_grace(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    return set_duration(&s->grace_s, row, text, err);
+}
+
+static int set_timeout(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    return set_duration(&s->commit_timeout_s, row, text, err);
+}
+
+static int set_count(unsigned *target, unsigned least, const bl_setting *row, const char *text, bl_error *err)
+{
+    size_t digits = strspn(text, "0123456789");
+    if (!digits || digits > 6 || text[digits]) return bad(row, text, err);
+    unsigned value = (unsigned)strtoul(text, NULL, 10);
+    if (value < least) return bad(row, text, err);
+    *target = value;
+    return BELAY_OK;
+}
+
+static int set_keep(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    return set_count(&s->keep, 1, row, text, err);
+}
+
+static int set_restarts(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    return set_count(&s->max_restarts, 0, row, text, err);
+}
+
+/* Index of `text` among the words of `choices` ("process|power"), or -1. */
+static int choice(const char *choices, const char *text)
+{
+    size_t length = strlen(text);
+    int index = 0;
+    for (const char *word = choices; *word; index++) {
+        size_t span = strcspn(word, "|");
+        if (span == length && !memcmp(word, text, span)) return index;
+        word += span;
+        if (*word == '|') word++;
+    }
+    return -1;
+}
+
+static int set_choice(int *target, const bl_setting *row, const char *text, bl_error *err)
+{
+    int index = choice(row->value, text);
+    if (index < 0) return bad(row, text, err);
+    *target = index;
+    return BELAY_OK;
+}
+
+static int set_stable(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    if (!strcmp(text, "node"))
+        return bl_fail(err, BELAY_ERR_REFUSED, "stable=node (a copy off the node) is not in this version: use power");
+    return set_choice(&s->stable_power, row, text, err);
+}
+
+static int set_verbose(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    return set_choice(&s->verbose, row, text, err);
+}
+
+static int set_errors(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    return set_choice(&s->errors_return, row, text, err);
+}
+
+static int set_kill(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    (void)row;
+    s->kills = 0;
+    while (*text) {
+        char one[128];
+        size_t span = strcspn(text, ",");
+        if (span >= sizeof one || s->kills == BL_KILLS_MAX)
+            return bl_fail(err, BELAY_ERR_ARG, "kill: more than %d kills, or one longer than 127 characters", BL_KILLS_MAX);
+        memcpy(one, text, span);
+        one[span] = '\0';
+        int rc = bl_kill_parse(one, &s->kill[s->kills], err);
+        if (rc) return rc;
+        s->kills++;
+        text += span;
+        if (*text == ',') text++;
+    }
+    return BELAY_OK;
+}
+
+/* The protocols of the design that this version does not have are refused by name, never silently replaced. */
+static int set_protocol(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    (void)s;
+    if (!strcmp(text, row->fallback)) return BELAY_OK;
+    return bl_fail(err, BELAY_ERR_REFUSED, "%s=%.40s is not in this version; it has %s=%s", row->name, text, row->name,
+                   row->fallback);
+}
+
+const bl_setting bl_setting_table[] = {
+    { "dir", "DIR", "belay.d", "the job directory: checkpoints, commit records, counters", set_dir },
+    { "every", "N|TIME|auto|never", "auto", "checkpoint every N safe points or TIME (30s, 5m, 2h); auto: Young/Daly from the measured cost and mtbf", set_every },
+    { "mtbf", "TIME", "1d", "mean time between failures of the whole job, for every=auto", set_mtbf },
+    { "stable", "process|power", "power", "what a checkpoint survives: death of processes (no fsync), or loss of power", set_stable },
+    { "keep", "N", "2", "committed checkpoints that are kept; older ones are removed", set_keep },
+    { "max-restarts", "N", "10", "how often `belay run` brings the job back before it gives up", set_restarts },
+    { "kill", "RANK@WHEN,...", "", "kill ranks on purpose; WHEN: step=N, call=N, point=NAME[#N], after=TIME, random:SEED[/CALLS]", set_kill },
+    { "grace", "TIME", "60s", "after a request to stop: wait so long for the checkpoint before the job is ended without", set_grace },
+    { "commit-timeout", "TIME", "10m", "a rank waits so long for the others' part of a checkpoint before it gives that checkpoint up", set_timeout },
+    { "errors", "fatal|return", "fatal", "when belay_recover cannot restore: end the job, or let the program decide", set_errors },
+    { "verbose", "0|1", "1", "0: errors only; 1: a line per event", set_verbose },
+    { "checkpoint", "coordinated", "coordinated", "checkpointing protocol", set_protocol },
+    { "logging", "none", "none", "message logging protocol", set_protocol },
+    { "recovery", "relaunch", "relaunch", "how the job comes back", set_protocol },
+    { "piggyback", "implicit", "implicit", "how dependencies ride on messages", set_protocol },
+};
+const unsigned bl_setting_count = sizeof bl_setting_table / sizeof *bl_setting_table;
+
+void bl_setting_variable(const char *name, char *variable, size_t size)
+{
+    size_t i = (size_t)snprintf(variable, size, "BELAY_");
+    for (; *name && i + 1 < size; name++) variable[i++] = *name == '-' ? '_' : (char)toupper((unsigned char)*name);
+    variable[i] = '\0';
+}
+
+int bl_settings_set(bl_settings *settings, const char *name, const char *text, const char *origin, bl_error *err)
+{
+    for (unsigned i = 0; i < bl_setting_count; i++) {
+        const bl_setting *row = &bl_setting_table[i];
+        if (strcmp(row->name, name)) continue;
+        bl_error inner = { 0, "" };
+        int rc = row->set(settings, row, text, &inner);
+        return rc ? bl_fail(err, rc, "%s: %s", origin, inner.text) : BELAY_OK;
+    }
+    return bl_fail(err, BELAY_ERR_ARG, "%s: there is no setting '%.40s'; `belay run --help` lists them", origin, name);
+}
+
+static char *trim(char *text)
+{
+    while (isspace((unsigned char)*text)) text++;
+    size_t length = strlen(text);
+    while (length && isspace((unsigned char)text[length - 1])) text[--length] = '\0';
+    return text;
+}
+
+static int load_file(bl_settings *settings, const char *path, bl_error *err)
+{
+    FILE *file = fopen(path, "r");
+    if (!file) return bl_fail_errno(err, "BELAY_SETTINGS: cannot read %s", path);
+    char line[2 * BL_PATH_MAX], origin[BL_PATH_MAX + 32];
+    int rc = BELAY_OK;
+    for (unsigned number = 1; rc == BELAY_OK && fgets(line, sizeof line, file); number++) {
+        line[strcspn(line, "#")] = '\0';
+        char *name = trim(line), *value = strchr(name, '=');
+        snprintf(origin, sizeof origin, "%s line %u", path, number);
+        if (!*name) continue;
+        if (!value) {
+            rc = bl_fail(err, BELAY_ERR_ARG, "%s: '%.60s' is not `name = value`", origin, name);
+            break;
+        }
+        *value++ = '\0';
+        rc = bl_settings_set(settings, trim(name), trim(value), origin, err);
+    }
+    fclose(file);
+    return rc;
+}
+
+int bl_settings_load(bl_settings *settings, bl_error *err)
+{
+    memset(settings, 0, sizeof *settings);
+    for (unsigned i = 0; i < bl_setting_count; i++) {
+        int rc = bl_settings_set(settings, bl_setting_table[i].name, bl_setting_table[i].fallback, "default", err);
+        if (rc) return rc;
+    }
+    const char *path = getenv("BELAY_SETTINGS");
+    if (path && *path) {
+        int rc = load_file(settings, path, err);
+        if (rc) return rc;
+    }
+    for (unsigned i = 0; i < bl_setting_count; i++) {
+        char variable[64];
+        bl_setting_variable(bl_setting_table[i].name, variable, sizeof variable);
+        const char *text = getenv(variable);
+        if (!text) continue;
+        int rc = bl_settings_set(settings, bl_setting_table[i].name, text, variable, err);
+        if (rc) return rc;
+    }
+    return BELAY_OK;
+}

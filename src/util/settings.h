@@ -1,0 +1,61 @@
+/* settings.h - the settings, one table: name, default, what it means.  A setting `commit-timeout` is the flag
+ * --commit-timeout of `belay run`, the variable BELAY_COMMIT_TIMEOUT and the line `commit-timeout = ...` of the file
+ * BELAY_SETTINGS names.  A flag wins over a variable, a variable over the file.  All input is untrusted.
+ */
+#ifndef BL_UTIL_SETTINGS_H
+#define BL_UTIL_SETTINGS_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "util/error.h"
+#include "util/kill.h"
+
+enum { BL_PATH_MAX = 4096, BL_KILLS_MAX = 64 };
+
+enum bl_every_kind { BL_EVERY_NEVER, BL_EVERY_POINTS, BL_EVERY_SECONDS, BL_EVERY_AUTO };
+
+typedef struct bl_every {
+    enum bl_every_kind kind;
+    uint64_t points; /* BL_EVERY_POINTS */
+    double seconds;  /* BL_EVERY_SECONDS */
+} bl_every;
+
+typedef struct bl_settings {
+    char dir[BL_PATH_MAX];
+    bl_every every;
+    double mtbf_s;
+    int stable_power;         /* stable: 0 process, 1 power */
+    unsigned keep;            /* committed checkpoints that stay */
+    unsigned max_restarts;
+    double grace_s;           /* after a request to stop, before the job is ended without a checkpoint */
+    double commit_timeout_s;  /* a rank waits this long for the decision before it asks and then decides itself */
+    int verbose;              /* 0: errors only, 1: a line per event */
+    int errors_return;        /* errors: 0 fatal, 1 return */
+    bl_kill kill[BL_KILLS_MAX];
+    unsigned kills;
+} bl_settings;
+
+/* One row of the table; for --help, the README's check and the man page. */
+typedef struct bl_setting {
+    const char *name, *value, *fallback, *help;
+    int (*set)(bl_settings *settings, const struct bl_setting *row, const char *text, bl_error *err);
+} bl_setting;
+
+extern const bl_setting bl_setting_table[];
+extern const unsigned bl_setting_count;
+
+/* The table's defaults, then the file, then the environment.  BELAY_ERR_ARG or BELAY_ERR_REFUSED with a sentence that
+ * names the variable or the line. */
+int bl_settings_load(bl_settings *settings, bl_error *err);
+
+/* Sets one by name; `origin` ("--every", "BELAY_EVERY") goes into the sentence. */
+int bl_settings_set(bl_settings *settings, const char *name, const char *text, const char *origin, bl_error *err);
+
+/* "BELAY_COMMIT_TIMEOUT" of "commit-timeout". */
+void bl_setting_variable(const char *name, char *variable, size_t size);
+
+/* "90", "30s", "1.5m", "2h", "1d" in seconds. */
+int bl_parse_duration(const char *text, double *seconds);
+
+#endif
