@@ -216,8 +216,8 @@ static int load_file(bl_settings *settings, const char *path, bl_error *err)
     char line[2 * BL_PATH_MAX], origin[BL_PATH_MAX + 32];
     int rc = BELAY_OK;
     for (unsigned number = 1; rc == BELAY_OK && fgets(line, sizeof line, file); number++) {
-        line[strcspn(line, "#")] = '\0';
         char *name = trim(line), *value = strchr(name, '=');
+        if (*name == '#') continue;
         snprintf(origin, sizeof origin, "%s line %u", path, number);
         if (!*name) continue;
         if (!value) {
