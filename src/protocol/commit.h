@@ -29,7 +29,7 @@
 
 #include "util/error.h"
 
-enum { BL_COMMIT_ACTIONS_MAX = 6 }; /* of one step */
+enum { BL_COMMIT_ACTIONS_MAX = 4 }; /* of one step */
 enum { BL_COMMIT_ROUNDS_MAX = 8 };  /* failed attempts to force ABORT before the process gives up (BL_OUTCOME_LOST) */
 
 enum bl_commit_outcome {

@@ -1,1 +1,6 @@
-# protocol
+noinst_LTLIBRARIES += libbl_protocol.la
+libbl_protocol_la_SOURCES = \
+	src/protocol/commit.c src/protocol/commit.h \
+	src/protocol/coordinated.c src/protocol/coordinated.h \
+	src/protocol/due.c src/protocol/due.h
+EXTRA_DIST += src/protocol/README.md
