@@ -1,0 +1,234 @@
+/* comms.c - communicators: an id all members agree on without a message, and where a message's counter is. */
+#include <stdlib.h>
+#include <string.h>
+#include <stdio.h>
+#include <xxhash.h>
+
+#include "mpi/runtime.h"
+
+struct bl_comm_series { uint64_t members; uint64_t made; };
+
+enum { WORLD_ID = 1 };
+
+/* An array `room` long that doubles; 0 on success. */
+static int grow(void **array, unsigned *room, size_t element)
+{
+    unsigned wanted = *room ? 2 * *room : 16;
+    void *bigger = realloc(*array, wanted * element);
+    if (!bigger) return -1;
+    *array = bigger;
+    *room = wanted;
+    return 0;
+}
+
+/* All members of a communicator take part in making it, and make those with the same members in the same order; so
+ * (members, how many of them there were before) names it, on every member alike and again after a restart. */
+static uint64_t next_in_series(uint64_t members)
+{
+    for (unsigned i = 0; i < bl_rt.series_count; i++)
+        if (bl_rt.series[i].members == members) return ++bl_rt.series[i].made;
+    if (bl_rt.series_count == bl_rt.series_room &&
+        grow((void **)&bl_rt.series, &bl_rt.series_room, sizeof *bl_rt.series)) return 0;
+    bl_rt.series[bl_rt.series_count++] = (struct bl_comm_series){ members, 1 };
+    return 1;
+}
+
+static int *world_ranks(MPI_Group group, int size)
+{
+    MPI_Group world;
+    int *own = malloc(2 * sizeof(int) * (size_t)(size ? size : 1)), *result = own ? own + size : NULL;
+    if (!own) return NULL;
+    for (int i = 0; i < size; i++) own[i] = i;
+    PMPI_Comm_group(MPI_COMM_WORLD, &world);
+    PMPI_Group_translate_ranks(group, size, own, world, result);
+    PMPI_Group_free(&world);
+    for (int i = 0; i < size; i++) own[i] = result[i] == MPI_UNDEFINED ? -1 : result[i];
+    return own;
+}
+
+static uint64_t hash_ranks(const int *ranks, int size)
+{
+    return XXH3_64bits(ranks, sizeof(int) * (size_t)size);
+}
+
+/* Both sides of an intercommunicator have to find the same id: the sides are taken in the order of their hashes. */
+static uint64_t hash_sides(uint64_t a, uint64_t b)
+{
+    uint64_t sides[2] = { a < b ? a : b, a < b ? b : a };
+    return XXH3_64bits(sides, sizeof sides);
+}
+
+static uint64_t members_of(bl_comm *c, MPI_Comm handle)
+{
+    int inter, relation;
+    MPI_Group group;
+    PMPI_Comm_test_inter(handle, &inter);
+    PMPI_Comm_size(handle, &c->size);
+    c->peers = c->size;
+    if (!inter) {
+        PMPI_Comm_compare(handle, MPI_COMM_WORLD, &relation);
+        if (relation == MPI_IDENT || relation == MPI_CONGRUENT) return WORLD_ID;
+    }
+    PMPI_Comm_group(handle, &group);
+    int *own = world_ranks(group, c->size);
+    PMPI_Group_free(&group);
+    if (!own) return 0;
+    uint64_t members = hash_ranks(own, c->size);
+    c->world = own;
+    if (inter) {
+        c->local = own;
+        PMPI_Comm_remote_size(handle, &c->peers);
+        PMPI_Comm_remote_group(handle, &group);
+        c->world = world_ranks(group, c->peers);
+        PMPI_Group_free(&group);
+        if (!c->world) return 0;
+        members = hash_sides(members, hash_ranks(c->world, c->peers));
+    }
+    return members > WORLD_ID ? members : members + 2;
+}
+
+static bl_live_collective *collective_slot(uint64_t id, uint32_t size)
+{
+    bl_live_header *h = bl_rt.live.header;
+    uint32_t mask = h->collective_slots - 1;
+    for (uint32_t i = bl_live_hash(id, 0, 0), probes = 0; probes <= mask; i++, probes++) {
+        bl_live_collective *c = &bl_rt.live.collective[i & mask];
+        if (c->comm == id) return c;
+        if (c->comm) continue;
+        c->size = size;
+        c->comm = id;
+        h->collectives++;
+        return c;
+    }
+    bl_rt.refused = "more communicators than the live table holds";
+    return NULL;
+}
+
+static void destroy(bl_comm *c)
+{
+    free(c->world);
+    if (c->local != c->world) free(c->local);
+    free(c);
+}
+
+bl_comm *bl_comm_find(MPI_Comm handle)
+{
+    bl_comm **way = &bl_rt.comm_way[((uintptr_t)handle >> 4) & (BL_COMM_WAYS - 1)];
+    if (handle == MPI_COMM_NULL) return NULL; /* the program's error: MPI will say so */
+    for (unsigned i = 0; i < bl_rt.comms; i++)
+        if (bl_rt.comm[i]->handle == handle) return *way = bl_rt.comm[i];
+
+    if (bl_rt.comms == bl_rt.comm_room && grow((void **)&bl_rt.comm, &bl_rt.comm_room, sizeof *bl_rt.comm)) return NULL;
+    bl_comm *c = calloc(1, sizeof *c);
+    if (!c) return NULL;
+    c->handle = handle;
+    uint64_t members = members_of(c, handle), nth = members ? next_in_series(members) : 0;
+    if (!nth) {
+        destroy(c);
+        bl_rt.refused = "out of memory for communicators";
+        return NULL;
+    }
+    /* The first communicator of all ranks is MPI_COMM_WORLD itself, with an id a person recognises. */
+    c->id = nth == 1 && members == WORLD_ID ? WORLD_ID : hash_sides(members, nth);
+    c->collective = collective_slot(c->id, (uint32_t)c->size);
+    return *way = bl_rt.comm[bl_rt.comms++] = c;
+}
+
+void bl_comm_made(MPI_Comm comm)
+{
+    if (comm != MPI_COMM_NULL) bl_comm_find(comm);
+}
+
+void bl_comm_release(bl_comm *c)
+{
+    if (--c->refs == 0 && c->handle == MPI_COMM_NULL) destroy(c);
+}
+
+void bl_comm_freed(MPI_Comm handle)
+{
+    for (unsigned i = 0; i < bl_rt.comms; i++) {
+        bl_comm *c = bl_rt.comm[i];
+        if (c->handle != handle) continue;
+        bl_rt.comm[i] = bl_rt.comm[--bl_rt.comms];
+        memset(bl_rt.comm_way, 0, sizeof bl_rt.comm_way);
+        memset(bl_rt.way, 0, sizeof bl_rt.way); /* the handle may come back for another communicator */
+        c->handle = MPI_COMM_NULL;
+        if (c->refs == 0) destroy(c);
+        return;
+    }
+}
+
+int bl_comms_init(bl_error *err)
+{
+    if (!bl_comm_find(MPI_COMM_WORLD) || !bl_comm_find(MPI_COMM_SELF))
+        return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the table of communicators");
+    return BELAY_OK;
+}
+
+void bl_comms_free(void)
+{
+    for (unsigned i = 0; i < bl_rt.comms; i++) destroy(bl_rt.comm[i]);
+    free(bl_rt.comm);
+    free(bl_rt.series);
+}
+
+int bl_comm_world_rank(const bl_comm *c, int peer)
+{
+    if (peer < 0 || peer >= c->peers) return -1;
+    return c->world ? c->world[peer] : peer;
+}
+
+void bl_comm_text(MPI_Comm comm, char *text, size_t size)
+{
+    char name[MPI_MAX_OBJECT_NAME];
+    int length = 0;
+    if (comm == MPI_COMM_NULL || PMPI_Comm_get_name(comm, name, &length) != MPI_SUCCESS || length == 0)
+        snprintf(text, size, "an unnamed communicator");
+    else
+        snprintf(text, size, "%s", name);
+}
+
+static bl_live_slot *probe(uint64_t id, int peer, int tag, int insert)
+{
+    uint32_t mask = bl_rt.live.header->channel_slots - 1;
+    for (uint32_t i = bl_live_hash(id, peer, tag), probes = 0; probes <= mask; i++, probes++) {
+        bl_live_slot *slot = &bl_rt.live.slot[i & mask];
+        if (slot->comm == id && slot->peer == peer && slot->tag == tag) return slot;
+        if (slot->comm) continue;
+        if (!insert) return NULL;
+        slot->peer = peer;
+        slot->tag = tag;
+        slot->comm = id;
+        bl_rt.live.header->channels++;
+        return slot;
+    }
+    return NULL;
+}
+
+bl_live_slot *bl_comm_slot(const bl_comm *c, int peer, int tag)
+{
+    int world = bl_comm_world_rank(c, peer);
+    if (world < 0) return NULL;
+    const bl_live_header *h = bl_rt.live.header;
+    int roomy = h->channels < h->channel_slots / 4 * 3;
+    bl_live_slot *slot = probe(c->id, world, tag, roomy);
+    if (slot || roomy) return slot;
+    /* A program that uses ever new tags: from here on they are counted together, per communicator and peer. */
+    if (!bl_rt.folded) {
+        bl_rt.folded = 1;
+        if (bl_rt.settings.verbose)
+            bl_say("rank %d: more than %u (communicator, peer, tag) channels: further tags are counted together",
+                   bl_rt.rank, h->channel_slots / 4 * 3);
+    }
+    slot = probe(c->id, world, BL_TAG_FOLDED, 1);
+    if (!slot) bl_rt.refused = "more peers than the live table holds";
+    return slot;
+}
+
+bl_live_slot *bl_way_find(bl_way *way, MPI_Comm comm, int peer, int tag)
+{
+    bl_comm *c = bl_comm_of(comm);
+    bl_live_slot *slot = c ? bl_comm_slot(c, peer, tag) : NULL;
+    if (slot) *way = (bl_way){ comm, peer, tag, slot };
+    return slot;
+}

@@ -1,0 +1,259 @@
+/* p2p.c - the wrappers that calls.def calls special: receives, completions, probes, persistent starts, and the ends of
+ * communicators.  A send is dated when it is started, a delivery when its completion becomes visible to the program. */
+#include <string.h>
+
+#include "mpi/runtime.h"
+
+#define WANTED(status, own) ((status) == MPI_STATUS_IGNORE ? &(own) : (status))
+
+BELAY_API int MPI_Recv(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm, MPI_Status *status)
+{
+    if (!bl_rt.on) return PMPI_Recv(buf, count, datatype, source, tag, comm, status);
+    bl_enter();
+    MPI_Status own, *s = WANTED(status, own);
+    int rc = PMPI_Recv(buf, count, datatype, source, tag, comm, s);
+    if (rc == MPI_SUCCESS) bl_received(comm, s);
+    return rc;
+}
+
+BELAY_API int MPI_Irecv(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm, MPI_Request *request)
+{
+    if (!bl_rt.on) return PMPI_Irecv(buf, count, datatype, source, tag, comm, request);
+    bl_enter();
+    int rc = PMPI_Irecv(buf, count, datatype, source, tag, comm, request);
+    if (rc == MPI_SUCCESS) bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, source, tag, 0);
+    return rc;
+}
+
+BELAY_API int MPI_Sendrecv(const void *sendbuf, int sendcount, MPI_Datatype sendtype, int dest, int sendtag, void *recvbuf,
+                           int recvcount, MPI_Datatype recvtype, int source, int recvtag, MPI_Comm comm, MPI_Status *status)
+{
+    if (!bl_rt.on)
+        return PMPI_Sendrecv(sendbuf, sendcount, sendtype, dest, sendtag, recvbuf, recvcount, recvtype, source, recvtag,
+                             comm, status);
+    bl_enter();
+    MPI_Status own, *s = WANTED(status, own);
+    bl_sent(comm, dest, sendtag);
+    int rc = PMPI_Sendrecv(sendbuf, sendcount, sendtype, dest, sendtag, recvbuf, recvcount, recvtype, source, recvtag,
+                           comm, s);
+    if (rc == MPI_SUCCESS) bl_received(comm, s);
+    return rc;
+}
+
+BELAY_API int MPI_Sendrecv_replace(void *buf, int count, MPI_Datatype datatype, int dest, int sendtag, int source,
+                                   int recvtag, MPI_Comm comm, MPI_Status *status)
+{
+    if (!bl_rt.on)
+        return PMPI_Sendrecv_replace(buf, count, datatype, dest, sendtag, source, recvtag, comm, status);
+    bl_enter();
+    MPI_Status own, *s = WANTED(status, own);
+    bl_sent(comm, dest, sendtag);
+    int rc = PMPI_Sendrecv_replace(buf, count, datatype, dest, sendtag, source, recvtag, comm, s);
+    if (rc == MPI_SUCCESS) bl_received(comm, s);
+    return rc;
+}
+
+/* --- matched probes --- */
+
+BELAY_API int MPI_Mprobe(int source, int tag, MPI_Comm comm, MPI_Message *message, MPI_Status *status)
+{
+    if (!bl_rt.on) return PMPI_Mprobe(source, tag, comm, message, status);
+    bl_enter();
+    MPI_Status own, *s = WANTED(status, own);
+    int rc = PMPI_Mprobe(source, tag, comm, message, s);
+    if (rc == MPI_SUCCESS) bl_message_made(*message, BL_CALL_Mprobe, comm, s);
+    return rc;
+}
+
+BELAY_API int MPI_Improbe(int source, int tag, MPI_Comm comm, int *flag, MPI_Message *message, MPI_Status *status)
+{
+    if (!bl_rt.on) return PMPI_Improbe(source, tag, comm, flag, message, status);
+    bl_enter();
+    MPI_Status own, *s = WANTED(status, own);
+    int rc = PMPI_Improbe(source, tag, comm, flag, message, s);
+    if (rc == MPI_SUCCESS && *flag) bl_message_made(*message, BL_CALL_Improbe, comm, s);
+    return rc;
+}
+
+BELAY_API int MPI_Mrecv(void *buf, int count, MPI_Datatype datatype, MPI_Message *message, MPI_Status *status)
+{
+    if (!bl_rt.on) return PMPI_Mrecv(buf, count, datatype, message, status);
+    bl_enter();
+    bl_message_gone(*message);
+    return PMPI_Mrecv(buf, count, datatype, message, status);
+}
+
+BELAY_API int MPI_Imrecv(void *buf, int count, MPI_Datatype datatype, MPI_Message *message, MPI_Request *request)
+{
+    if (!bl_rt.on) return PMPI_Imrecv(buf, count, datatype, message, request);
+    bl_enter();
+    bl_message_gone(*message);
+    int rc = PMPI_Imrecv(buf, count, datatype, message, request);
+    /* Counted at the probe: this request is only outstanding, of no communicator. */
+    if (rc == MPI_SUCCESS) bl_request_made(*request, BL_REQ_MESSAGE, BL_CALL_Imrecv, MPI_COMM_NULL, 0, 0, 0);
+    return rc;
+}
+
+/* --- persistent requests --- */
+
+BELAY_API int MPI_Start(MPI_Request *request)
+{
+    if (!bl_rt.on) return PMPI_Start(request);
+    bl_enter();
+    int rc = PMPI_Start(request);
+    if (rc == MPI_SUCCESS) bl_request_started(*request);
+    return rc;
+}
+
+BELAY_API int MPI_Startall(int count, MPI_Request requests[])
+{
+    if (!bl_rt.on) return PMPI_Startall(count, requests);
+    bl_enter();
+    int rc = PMPI_Startall(count, requests);
+    for (int i = 0; rc == MPI_SUCCESS && i < count; i++) bl_request_started(requests[i]);
+    return rc;
+}
+
+/* --- completions: MPI clears the handles, so they are read before --- */
+
+BELAY_API int MPI_Wait(MPI_Request *request, MPI_Status *status)
+{
+    if (!bl_rt.on) return PMPI_Wait(request, status);
+    bl_enter();
+    MPI_Status own, *s = WANTED(status, own);
+    MPI_Request handle = *request;
+    int rc = PMPI_Wait(request, s);
+    if (rc == MPI_SUCCESS) bl_request_completed(handle, s);
+    return rc;
+}
+
+BELAY_API int MPI_Test(MPI_Request *request, int *flag, MPI_Status *status)
+{
+    if (!bl_rt.on) return PMPI_Test(request, flag, status);
+    bl_enter();
+    MPI_Status own, *s = WANTED(status, own);
+    MPI_Request handle = *request;
+    int rc = PMPI_Test(request, flag, s);
+    if (rc == MPI_SUCCESS && *flag) bl_request_completed(handle, s);
+    return rc;
+}
+
+static void remember(int count, const MPI_Request *requests)
+{
+    memcpy(bl_rt.handles, requests, sizeof *requests * (size_t)count);
+}
+
+BELAY_API int MPI_Waitall(int count, MPI_Request requests[], MPI_Status statuses[])
+{
+    if (!bl_rt.on || count <= 0 || bl_scratch(count)) return PMPI_Waitall(count, requests, statuses);
+    bl_enter();
+    remember(count, requests);
+    MPI_Status *s = statuses == MPI_STATUSES_IGNORE ? bl_rt.statuses : statuses;
+    int rc = PMPI_Waitall(count, requests, s);
+    for (int i = 0; rc == MPI_SUCCESS && i < count; i++) bl_request_completed(bl_rt.handles[i], &s[i]);
+    return rc;
+}
+
+BELAY_API int MPI_Testall(int count, MPI_Request requests[], int *flag, MPI_Status statuses[])
+{
+    if (!bl_rt.on || count <= 0 || bl_scratch(count)) return PMPI_Testall(count, requests, flag, statuses);
+    bl_enter();
+    remember(count, requests);
+    MPI_Status *s = statuses == MPI_STATUSES_IGNORE ? bl_rt.statuses : statuses;
+    int rc = PMPI_Testall(count, requests, flag, s);
+    for (int i = 0; rc == MPI_SUCCESS && *flag && i < count; i++) bl_request_completed(bl_rt.handles[i], &s[i]);
+    return rc;
+}
+
+BELAY_API int MPI_Waitany(int count, MPI_Request requests[], int *index, MPI_Status *status)
+{
+    if (!bl_rt.on || count <= 0 || bl_scratch(count)) return PMPI_Waitany(count, requests, index, status);
+    bl_enter();
+    remember(count, requests);
+    MPI_Status own, *s = WANTED(status, own);
+    int rc = PMPI_Waitany(count, requests, index, s);
+    if (rc == MPI_SUCCESS && *index != MPI_UNDEFINED) bl_request_completed(bl_rt.handles[*index], s);
+    return rc;
+}
+
+BELAY_API int MPI_Testany(int count, MPI_Request requests[], int *index, int *flag, MPI_Status *status)
+{
+    if (!bl_rt.on || count <= 0 || bl_scratch(count)) return PMPI_Testany(count, requests, index, flag, status);
+    bl_enter();
+    remember(count, requests);
+    MPI_Status own, *s = WANTED(status, own);
+    int rc = PMPI_Testany(count, requests, index, flag, s);
+    if (rc == MPI_SUCCESS && *flag && *index != MPI_UNDEFINED) bl_request_completed(bl_rt.handles[*index], s);
+    return rc;
+}
+
+typedef int some_call(int, MPI_Request[], int *, int[], MPI_Status[]);
+
+static int some(some_call *call, int incount, MPI_Request requests[], int *outcount, int indices[], MPI_Status statuses[])
+{
+    bl_enter();
+    remember(incount, requests);
+    MPI_Status *s = statuses == MPI_STATUSES_IGNORE ? bl_rt.statuses : statuses;
+    int rc = call(incount, requests, outcount, indices, s);
+    for (int i = 0; rc == MPI_SUCCESS && *outcount != MPI_UNDEFINED && i < *outcount; i++)
+        bl_request_completed(bl_rt.handles[indices[i]], &s[i]);
+    return rc;
+}
+
+BELAY_API int MPI_Waitsome(int incount, MPI_Request requests[], int *outcount, int indices[], MPI_Status statuses[])
+{
+    if (!bl_rt.on || incount <= 0 || bl_scratch(incount))
+        return PMPI_Waitsome(incount, requests, outcount, indices, statuses);
+    return some(PMPI_Waitsome, incount, requests, outcount, indices, statuses);
+}
+
+BELAY_API int MPI_Testsome(int incount, MPI_Request requests[], int *outcount, int indices[], MPI_Status statuses[])
+{
+    if (!bl_rt.on || incount <= 0 || bl_scratch(incount))
+        return PMPI_Testsome(incount, requests, outcount, indices, statuses);
+    return some(PMPI_Testsome, incount, requests, outcount, indices, statuses);
+}
+
+BELAY_API int MPI_Request_free(MPI_Request *request)
+{
+    if (!bl_rt.on) return PMPI_Request_free(request);
+    bl_enter();
+    bl_request_freed(*request);
+    return PMPI_Request_free(request);
+}
+
+BELAY_API int MPI_Cancel(MPI_Request *request)
+{
+    if (!bl_rt.on) return PMPI_Cancel(request);
+    bl_enter();
+    bl_request_cancelled(*request);
+    return PMPI_Cancel(request);
+}
+
+/* --- communicators --- */
+
+BELAY_API int MPI_Comm_idup(MPI_Comm comm, MPI_Comm *newcomm, MPI_Request *request)
+{
+    if (!bl_rt.on) return PMPI_Comm_idup(comm, newcomm, request);
+    bl_enter();
+    int rc = PMPI_Comm_idup(comm, newcomm, request);
+    /* The new handle may not be asked anything before the request is complete: it is registered at its first use. */
+    if (rc == MPI_SUCCESS) bl_request_made(*request, BL_REQ_COLLECTIVE, BL_CALL_Comm_idup, comm, 0, 0, 0);
+    return rc;
+}
+
+BELAY_API int MPI_Comm_free(MPI_Comm *comm)
+{
+    if (!bl_rt.on) return PMPI_Comm_free(comm);
+    bl_enter();
+    bl_comm_freed(*comm);
+    return PMPI_Comm_free(comm);
+}
+
+BELAY_API int MPI_Comm_disconnect(MPI_Comm *comm)
+{
+    if (!bl_rt.on) return PMPI_Comm_disconnect(comm);
+    bl_enter();
+    bl_comm_freed(*comm);
+    return PMPI_Comm_disconnect(comm);
+}

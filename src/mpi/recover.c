@@ -1,0 +1,255 @@
+/* recover.c - which checkpoint the job continues from, agreed in MPI_Init, and its restoration in belay_recover. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mpi/runtime.h"
+#include "util/clock.h"
+
+typedef struct candidate { /* what rank 0 tells about the next line to try */
+    int rc;                /* BELAY_OK, BELAY_ERR_NONE: from the start, or an error that ends the job */
+    uint32_t checkpoint;
+    double compute_s;
+} candidate;
+
+static void note(void *context, const char *sentence)
+{
+    (void)context;
+    bl_say("%s", sentence);
+}
+
+static candidate propose(uint32_t below, bl_digest **digests, bl_error *err)
+{
+    bl_commit_record record = { 0 };
+    candidate c = { 0 };
+    c.rc = bl_commit_newest(bl_rt.store, below, &record, note, NULL, err);
+    if (c.rc == BELAY_OK) {
+        c.checkpoint = record.checkpoint;
+        c.compute_s = record.compute_s;
+        *digests = record.digests;
+        record.digests = NULL;
+        bl_commit_clear(&record);
+    }
+    return c;
+}
+
+/* Damage of one snapshot is survived by going back further; a file this version or this user cannot read is not damage,
+ * and silently losing the work in it would be wrong. */
+static int survivable(int rc)
+{
+    return rc == BELAY_ERR_DAMAGED || rc == BELAY_ERR_NONE || rc == BELAY_ERR_FOREIGN;
+}
+
+static int open_and_verify(uint32_t checkpoint, const bl_digest *digest, bl_error *err)
+{
+    int rc = bl_snapshot_open(bl_rt.store, (uint32_t)bl_rt.rank, checkpoint, digest, &bl_rt.reader, &bl_rt.restore, err);
+    if (rc == BELAY_OK) rc = bl_snapshot_verify(bl_rt.reader, err);
+    return rc;
+}
+
+static void give_up_snapshot(uint32_t checkpoint, const bl_error *why)
+{
+    char where[BL_PATH_MAX] = "";
+    bl_error err = { 0, "" };
+    int rc = bl_snapshot_quarantine(bl_rt.store, (uint32_t)bl_rt.rank, checkpoint, where, sizeof where, &err);
+    bl_say("rank %d: checkpoint %" PRIu32 " cannot be used: %s%s%s", bl_rt.rank, checkpoint, why->text,
+           rc == BELAY_OK ? "; kept as " : "", rc == BELAY_OK ? where : "");
+}
+
+static void close_reader(void)
+{
+    if (bl_rt.reader) bl_snapshot_close(bl_rt.reader);
+    bl_rt.reader = NULL;
+    bl_rt.restore = NULL;
+}
+
+/* Tries one committed checkpoint on all ranks.  Returns the worst code of all ranks: the same on each. */
+static int try_line(const candidate *c, bl_digest *digests, bl_error *err)
+{
+    bl_digest mine = { 0, 0 };
+    PMPI_Scatter(digests, 2, MPI_UINT64_T, &mine, 2, MPI_UINT64_T, 0, bl_rt.private_comm);
+    int rc = open_and_verify(c->checkpoint, &mine, err), worst;
+    /* Codes are negative; one that is not survivable counts as worse than any damage. */
+    int badness = rc == BELAY_OK ? 0 : survivable(rc) ? 1 : 2;
+    PMPI_Allreduce(&badness, &worst, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
+    if (badness == 1) {
+        close_reader();
+        give_up_snapshot(c->checkpoint, err);
+    }
+    if (badness == 2) {
+        err->code = rc;
+        bl_end_job(err);
+    }
+    if (worst) close_reader();
+    return worst ? BELAY_ERR_DAMAGED : BELAY_OK;
+}
+
+int bl_recovery_choose(bl_error *err)
+{
+    uint32_t below = UINT32_MAX;
+    for (;;) {
+        bl_digest *digests = NULL;
+        candidate c = { 0 };
+        if (bl_rt.rank == 0) c = propose(below, &digests, err);
+        PMPI_Bcast(&c, (int)sizeof c, MPI_BYTE, 0, bl_rt.private_comm);
+        if (c.rc == BELAY_ERR_NONE) return BELAY_OK; /* from the start */
+        if (c.rc != BELAY_OK) {
+            if (bl_rt.rank == 0) bl_end_job(err);
+            PMPI_Barrier(bl_rt.private_comm); /* rank 0 ends the job */
+            return c.rc;
+        }
+        int rc = try_line(&c, digests, err);
+        free(digests);
+        if (rc == BELAY_OK) {
+            bl_rt.checkpoint = c.checkpoint;
+            bl_rt.compute_base_s = bl_rt.compute_s = c.compute_s;
+            return BELAY_OK;
+        }
+        below = c.checkpoint;
+        if (bl_rt.rank == 0) bl_say("falling back to the checkpoint before %" PRIu32, c.checkpoint);
+    }
+}
+
+static const bl_variable *saved(const char *name)
+{
+    if (!bl_rt.restore) return NULL;
+    for (size_t i = 0; i < bl_rt.restore->nvariables; i++)
+        if (!strcmp(bl_rt.restore->variables[i].name, name)) return &bl_rt.restore->variables[i];
+    return NULL;
+}
+
+int belay_saved_shape(const char *name, int *dims, size_t shape[BELAY_MAX_DIMS])
+{
+    const bl_variable *v = bl_rt.on && name ? saved(name) : NULL;
+    if (!v) return BELAY_ERR_NONE;
+    *dims = v->dims;
+    for (int d = 0; d < v->dims; d++) shape[d] = (size_t)v->shape[d];
+    return BELAY_OK;
+}
+
+static void describe(const bl_variable *v, char *text, size_t size)
+{
+    static const char *const names[] = { "bytes", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+                                         "float32", "float64", "complex64", "complex128" };
+    size_t used = (size_t)snprintf(text, size, "%s[", names[v->type]);
+    for (int d = 0; d < v->dims && used < size; d++)
+        used += (size_t)snprintf(text + used, size - used, "%s%" PRIu64, d ? "," : "", v->shape[d]);
+    if (used < size) snprintf(text + used, size - used, "]");
+}
+
+static int same(const bl_variable *a, const bl_variable *b)
+{
+    if (a->type != b->type || a->element != b->element || a->dims != b->dims) return 0;
+    for (int d = 0; d < a->dims; d++)
+        if (a->shape[d] != b->shape[d]) return 0;
+    return 1;
+}
+
+static void add(bl_error *err, const char *sentence)
+{
+    size_t used = strlen(err->text);
+    snprintf(err->text + used, sizeof err->text - used, "%s%s", used ? "; " : "", sentence);
+}
+
+/* Names every variable that is missing, extra or different; number of them. */
+static int compare(bl_error *err)
+{
+    char line[320], here[120], there[120];
+    int differences = 0;
+    err->text[0] = '\0';
+    for (size_t i = 0; i < bl_rt.restore->nvariables; i++) {
+        const bl_variable *v = &bl_rt.restore->variables[i];
+        int at = bl_variable_find(v->name);
+        if (at >= 0 && same(v, &bl_rt.variable[at])) continue;
+        describe(v, there, sizeof there);
+        if (at < 0) {
+            snprintf(line, sizeof line, "'%s' %s is in the checkpoint but not protected", v->name, there);
+        } else {
+            describe(&bl_rt.variable[at], here, sizeof here);
+            snprintf(line, sizeof line, "'%s' is %s here but %s in the checkpoint", v->name, here, there);
+        }
+        add(err, line);
+        differences++;
+    }
+    for (unsigned i = 0; i < bl_rt.variables; i++) {
+        if (saved(bl_rt.variable[i].name)) continue;
+        snprintf(line, sizeof line, "'%s' is protected but not in the checkpoint", bl_rt.variable[i].name);
+        add(err, line);
+        differences++;
+    }
+    if (differences) {
+        char all[sizeof err->text];
+        strcpy(all, err->text);
+        bl_fail(err, BELAY_ERR_MISMATCH, "checkpoint %" PRIu32 " of %s does not fit this program: %.600s",
+                bl_rt.restore->checkpoint, bl_store_dir(bl_rt.store), all);
+    }
+    return differences;
+}
+
+static int restore(bl_error *err)
+{
+    for (unsigned i = 0; i < bl_rt.variables; i++) {
+        int rc = bl_snapshot_read(bl_rt.reader, bl_rt.variable[i].name, bl_rt.variable[i].data, err);
+        if (rc) return rc;
+    }
+    return BELAY_OK;
+}
+
+static int agree(int mine)
+{
+    int all;
+    PMPI_Allreduce(&mine, &all, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
+    return all;
+}
+
+/* Someone cannot restore.  By default the job ends here; a rank that has nothing to say waits for the one that has. */
+static int cannot_restore(int mine, bl_error *err)
+{
+    if (!bl_rt.settings.errors_return) {
+        if (mine) bl_end_job(err);
+        PMPI_Barrier(bl_rt.private_comm);
+    }
+    if (mine) return bl_report(err->code, err);
+    bl_fail(err, BELAY_ERR_MISMATCH, "another rank cannot restore checkpoint %" PRIu32, bl_rt.checkpoint);
+    return bl_report(BELAY_ERR_MISMATCH, err);
+}
+
+static void resume_counting(void)
+{
+    bl_live_header *h = bl_rt.live.header;
+    h->safe_point = bl_rt.restore->safe_point - 1; /* UINT64_MAX when it was the first */
+    h->checkpoint_ns = bl_now_ns();
+}
+
+int belay_recover(belay_status *status)
+{
+    bl_error err = { 0, "" };
+    if (!bl_rt.on || bl_rt.recovered) {
+        bl_fail(&err, BELAY_ERR_ARG, bl_rt.on ? "belay_recover was called twice"
+                                              : "belay_recover: call it between MPI_Init and MPI_Finalize (and without BELAY_OFF)");
+        return bl_report(BELAY_ERR_ARG, &err);
+    }
+    belay_status s = { .ranks = bl_rt.ranks, .incarnation = (int)bl_rt.incarnation };
+    if (bl_rt.restore) {
+        bl_point(BL_POINT_recover);
+        int mine = compare(&err) != 0;
+        if (agree(mine)) return cannot_restore(mine, &err);
+        mine = restore(&err) != BELAY_OK;
+        if (agree(mine)) {
+            bl_rt.settings.errors_return = 0; /* the variables are half overwritten: nobody can go on from here */
+            return cannot_restore(mine, &err);
+        }
+        resume_counting();
+        s.resumed = 1;
+        s.checkpoint = (int)bl_rt.restore->checkpoint;
+        s.safe_point = bl_rt.restore->safe_point;
+        if (bl_rt.rank == 0 && bl_rt.settings.verbose)
+            bl_say("resumed from checkpoint %d at safe point %" PRIu64, s.checkpoint, s.safe_point);
+        bl_point(BL_POINT_restored);
+    }
+    bl_rt.attention = bl_rt.live.header->safe_point + 1;
+    bl_rt.recovered = 1;
+    if (status) *status = s;
+    return BELAY_OK;
+}

@@ -1,0 +1,49 @@
+/* report.c - what is printed, and the end of a job that cannot go on. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mpi/runtime.h"
+
+/* One write() per line, so that lines of different ranks do not mix. */
+static void write_line(const char *line)
+{
+    char text[1200];
+    int length = snprintf(text, sizeof text, "belay: %s\n", line);
+    if (length >= (int)sizeof text) {
+        length = sizeof text - 1;
+        text[length - 1] = '\n';
+    }
+    if (write(STDERR_FILENO, text, (size_t)length) < 0) return; /* nobody listens: nothing better to do */
+}
+
+void bl_say(const char *format, ...)
+{
+    char line[1100];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    write_line(line);
+}
+
+int bl_report(int code, const bl_error *err)
+{
+    int repeated = bl_rt.last.code == code && !strcmp(bl_rt.last.text, err->text);
+    bl_rt.last = *err;
+    bl_rt.last.code = code;
+    if (!repeated) bl_say("rank %d: %s", bl_rt.rank, err->text);
+    return code;
+}
+
+void bl_end_job(const bl_error *err)
+{
+    bl_say("rank %d: %s", bl_rt.rank, err->text);
+    bl_rt.on = 0;
+    if (bl_rt.live.header) bl_rt.live.header->state = BL_LIVE_REFUSED;
+    if (err->code == BELAY_ERR_STALE) _exit(1); /* the new incarnation must not be disturbed, not even by an abort */
+    PMPI_Abort(MPI_COMM_WORLD, 1);
+    _exit(1);
+}

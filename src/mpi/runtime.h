@@ -1,0 +1,201 @@
+/* runtime.h - everything the interposed library keeps in a process, in one struct; and what every wrapper does.
+ *
+ * One thread at a time calls MPI (MPI_THREAD_MULTIPLE is refused at the first safe point), so nothing here locks.
+ */
+#ifndef BL_MPI_RUNTIME_H
+#define BL_MPI_RUNTIME_H
+
+#include <mpi.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "belay.h"
+#include "protocol/due.h"
+#include "store/live.h"
+#include "store/store.h"
+#include "util/settings.h"
+
+enum bl_call {            /* every intercepted call, generated from calls.def */
+#define CALL(name) BL_CALL_##name,
+#include "mpi/calls.inc"
+#undef CALL
+    BL_CALLS
+};
+const char *bl_call_name(enum bl_call call);
+
+/* Where the counter of (communicator, peer, tag) is: a direct-mapped cache in front of the live table. */
+typedef struct bl_way {
+    MPI_Comm comm;
+    int peer, tag;        /* peer: rank in comm */
+    bl_live_slot *slot;
+} bl_way;
+enum { BL_WAYS = 512 };
+
+typedef struct bl_comm {  /* a communicator the program uses; kept after MPI_Comm_free while requests refer to it */
+    MPI_Comm handle;      /* MPI_COMM_NULL once freed */
+    uint64_t id;          /* the same on all members, and again after a restart */
+    int size;             /* of the local group */
+    int peers;            /* of the group that ranks in sends and receives refer to: the remote one of an intercommunicator */
+    int *world;           /* [peers] rank in MPI_COMM_WORLD, -1 if not in it; NULL: the identity */
+    int *local;           /* intercommunicator: [size] the local group's; else NULL */
+    uint32_t refs;        /* requests */
+    bl_live_collective *collective;
+} bl_comm;
+enum { BL_COMM_WAYS = 64 };
+
+enum bl_request_kind { BL_REQ_SEND, BL_REQ_RECV, BL_REQ_COLLECTIVE, BL_REQ_MESSAGE };
+
+typedef struct bl_request {
+    uint64_t key;         /* the handle's bits; 0: free */
+    bl_comm *comm;
+    int peer, tag;
+    uint8_t kind, active, persistent, cancelled;
+    uint16_t call;        /* enum bl_call that made it */
+    uint32_t many;        /* handles that stand for this entry: Open MPI gives completed requests one shared handle */
+    uint64_t number;      /* of that call */
+} bl_request;
+
+typedef struct bl_runtime {
+    int on;               /* between MPI_Init and MPI_Finalize, and nothing forbids */
+    int rank, ranks;
+    uint64_t calls_until; /* kill at this wrapped call; UINT64_MAX: never */
+    bl_live live;
+    bl_way way[BL_WAYS];
+
+    bl_comm **comm;           /* [comms] */
+    unsigned comms, comm_room;
+    bl_comm *comm_way[BL_COMM_WAYS];
+    struct bl_comm_series *series; /* how many communicators there were with the same members; comms.c */
+    unsigned series_count, series_room;
+    int folded;               /* said that tags are counted together */
+    bl_request *request;      /* open addressing, grown when half full */
+    uint32_t request_slots, request_used;
+    uint64_t active;          /* requests and matched messages that are not completed */
+    MPI_Request shared;       /* the one handle MPI gives to all requests that are complete when made */
+    MPI_Status *statuses;     /* scratch for ..._IGNORE */
+    MPI_Request *handles;     /* scratch: handles before a completion */
+    int scratch;
+    const char *refused;      /* a call after which the transitless check is not exact */
+
+    /* safe points and checkpoints */
+    uint64_t attention;       /* first safe point at which anything has to be looked at */
+    uint64_t kill_step;
+    bl_due due;
+    bl_ballot vote, outcome;
+    MPI_Request round;
+    MPI_Comm private_comm;    /* protocol messages and agreement rounds; the program never sees it */
+    volatile int asked;       /* enum bl_wish, set by SIGUSR1 */
+    uint32_t next_checkpoint; /* number of the next attempt */
+    struct bl_drive *drive;   /* what taking a checkpoint needs; checkpoint.c */
+    uint32_t checkpoint;      /* last committed, or restored */
+    double compute_s, compute_base_s;
+    int64_t compute_since_ns; /* monotonic; 0: before the first safe point */
+    double blocked_s;
+
+    /* recovery */
+    bl_reader *reader;        /* the snapshot chosen in MPI_Init; NULL: fresh start */
+    const bl_snapshot *restore;
+    int recovered;            /* belay_recover was called */
+
+    bl_store *store;
+    bl_settings settings;
+    uint32_t incarnation;
+    int supervised;           /* started by `belay run` */
+    int thread_level;
+    uint64_t points_armed;    /* bit set of enum bl_point with a kill */
+    uint32_t point_passed[BL_POINTS];
+
+    bl_variable *variable;
+    unsigned variables, variable_room;
+    bl_error last;            /* of the last failed belay_* call */
+} bl_runtime;
+
+extern bl_runtime bl_rt;
+
+/* --- errors and messages (report.c) --- */
+void bl_say(const char *format, ...) __attribute__((format(printf, 1, 2)));   /* "belay: ..." on standard error */
+int bl_report(int code, const bl_error *err);        /* remembers and prints "belay: rank 3: ..."; returns code */
+void bl_end_job(const bl_error *err) __attribute__((noreturn)); /* prints, marks the rank REFUSED, aborts the job */
+
+/* --- fault injection (inject.c) --- */
+void bl_inject_arm(void);
+void bl_inject_call(void);
+void bl_inject_step(uint64_t safe_point);
+void bl_inject_point(enum bl_point point);
+static inline void bl_point(enum bl_point point)
+{
+    if (__builtin_expect((bl_rt.points_armed >> point) & 1, 0)) bl_inject_point(point);
+}
+
+/* --- every wrapper begins with this: the call's number, and the fault that may sit on it --- */
+static inline void bl_enter(void)
+{
+    if (__builtin_expect(++bl_rt.live.header->calls == bl_rt.calls_until, 0)) bl_inject_call();
+}
+
+/* --- communicators and counters (comms.c) --- */
+int bl_comms_init(bl_error *err);
+void bl_comms_free(void);
+bl_comm *bl_comm_find(MPI_Comm comm);        /* registers one it has not seen; NULL when out of memory */
+void bl_comm_made(MPI_Comm comm);            /* after a creating call; MPI_COMM_NULL is fine */
+void bl_comm_freed(MPI_Comm comm);           /* before MPI frees it */
+void bl_comm_release(bl_comm *comm);         /* a request no longer refers to it */
+void bl_comm_text(MPI_Comm comm, char *text, size_t size); /* "MPI_COMM_WORLD", or the communicator's name */
+int bl_comm_world_rank(const bl_comm *comm, int peer);     /* -1: not in MPI_COMM_WORLD */
+bl_live_slot *bl_comm_slot(const bl_comm *comm, int peer, int tag); /* NULL: invalid peer, or no room (then refused) */
+bl_live_slot *bl_way_find(bl_way *way, MPI_Comm comm, int peer, int tag);
+
+static inline bl_comm *bl_comm_of(MPI_Comm comm)
+{
+    bl_comm *seen = bl_rt.comm_way[((uintptr_t)comm >> 4) & (BL_COMM_WAYS - 1)];
+    return __builtin_expect(seen && seen->handle == comm, 1) ? seen : bl_comm_find(comm);
+}
+
+static inline bl_live_slot *bl_slot(MPI_Comm comm, int peer, int tag)
+{
+    uintptr_t mixed = ((uintptr_t)comm >> 4) ^ (uintptr_t)(unsigned)peer * 31u ^ (uintptr_t)(unsigned)tag * 7u;
+    bl_way *way = &bl_rt.way[mixed & (BL_WAYS - 1)];
+    if (__builtin_expect(way->comm == comm && way->peer == peer && way->tag == tag && way->slot, 1)) return way->slot;
+    return bl_way_find(way, comm, peer, tag);
+}
+
+static inline void bl_sent(MPI_Comm comm, int dest, int tag)
+{
+    if (dest == MPI_PROC_NULL) return;
+    bl_live_slot *slot = bl_slot(comm, dest, tag);
+    if (slot) slot->sent++;
+}
+
+static inline void bl_received(MPI_Comm comm, const MPI_Status *status)
+{
+    if (status->MPI_SOURCE < 0) return; /* MPI_PROC_NULL, or an empty status */
+    bl_live_slot *slot = bl_slot(comm, status->MPI_SOURCE, status->MPI_TAG);
+    if (slot) slot->received++;
+}
+
+static inline void bl_collective(MPI_Comm comm)
+{
+    bl_comm *known = bl_comm_of(comm);
+    if (known && known->collective) known->collective->started++;
+}
+
+/* --- requests (requests.c) --- */
+void bl_request_made(MPI_Request request, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,
+                     int persistent);
+void bl_request_started(MPI_Request request);
+void bl_request_completed(MPI_Request handle, const MPI_Status *status); /* `handle`: as before the completing call */
+void bl_request_freed(MPI_Request handle);
+void bl_request_cancelled(MPI_Request handle);
+void bl_message_made(MPI_Message message, enum bl_call call, MPI_Comm comm, const MPI_Status *status);
+void bl_message_gone(MPI_Message message);
+int bl_scratch(int count);                    /* room in statuses and handles; 0 on success */
+const bl_request *bl_request_outstanding(void); /* the oldest active one, NULL if none */
+void bl_requests_free(void);
+
+/* --- safe points (checkpoint.c), recovery (recover.c), variables (variables.c) --- */
+int bl_safe_points_init(bl_error *err);
+void bl_safe_points_free(void);
+int bl_recovery_choose(bl_error *err);        /* in MPI_Init: agree on the newest line that verifies everywhere */
+int bl_variable_find(const char *name);
+
+#endif
