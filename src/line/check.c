@@ -1,0 +1,203 @@
+/* The independent checker.  It reads the messages as they were loaded and the history as a proof, and decides two things:
+ * the line violates no dependency (so it is not too high), and every lowering follows from a failure through dependencies
+ * that exist (so it is not too low).  It calls nothing of the solver. */
+#include <stdlib.h>
+
+#include "line/graph.h"
+#include "line/solve.h"
+
+struct checker {
+    const bl_graph *graph;
+    enum bl_line_mode mode;
+    const uint8_t *failed;
+    const bl_line *line;
+    const struct bl_line_history *history;
+    uint64_t *group;  /* [ranks + 1] the records of rank i are order[group[i]] .. order[group[i+1]-1], oldest first */
+    uint32_t *order;
+    uint8_t *proved;  /* [records] its dependency was seen */
+    bl_error *err;
+};
+
+static int wrong_record(const struct checker *c, uint32_t t, const char *what)
+{
+    return bl_fail(c->err, BELAY_ERR_INTERNAL, "lowering %u of the line's certificates %s", (unsigned)t, what);
+}
+
+static int check_shape(const struct checker *c)
+{
+    if (!c->history || c->line->ranks != c->graph->ranks)
+        return bl_fail(c->err, BELAY_ERR_ARG, "this line is not one of bl_line_solve on a graph of %u ranks",
+                       (unsigned)c->graph->ranks);
+    for (uint32_t i = 0; i < c->graph->ranks; i++) {
+        uint32_t most = c->graph->last[i] + (c->failed && !c->failed[i]);
+        if (c->line->cut[i] > most)
+            return bl_fail(c->err, BELAY_ERR_INTERNAL, "the line puts rank %u at checkpoint %u, beyond %u", (unsigned)i,
+                           (unsigned)c->line->cut[i], (unsigned)most);
+    }
+    return BELAY_OK;
+}
+
+/* Groups the records by rank, so that the one for an interval is found by halving. */
+static int group_records(struct checker *c)
+{
+    const struct bl_line_history *h = c->history;
+    c->group = calloc((size_t)c->graph->ranks + 2, sizeof *c->group);
+    c->order = malloc(((size_t)h->count + 1) * sizeof *c->order);
+    c->proved = calloc((size_t)h->count + 1, 1);
+    if (!c->group || !c->order || !c->proved)
+        return bl_fail(c->err, BELAY_ERR_MEMORY, "no memory to check %u roll-backs", (unsigned)h->count);
+    for (uint32_t t = 0; t < h->count; t++) {
+        uint32_t rank = h->record[t].rank;
+        if (rank >= c->graph->ranks || h->record[t].own == 0 || h->record[t].own > c->graph->last[rank] + 1)
+            return wrong_record(c, t, "names no interval of the graph");
+        c->group[rank + 2]++;
+    }
+    for (uint32_t i = 0; i < c->graph->ranks; i++)
+        c->group[i + 2] += c->group[i + 1];
+    for (uint32_t t = 0; t < h->count; t++)
+        c->order[c->group[h->record[t].rank + 1]++] = t;
+    return BELAY_OK;
+}
+
+/* The record that lowered `rank` below `own`; the number of records when there is none. */
+static uint32_t find(const struct checker *c, uint32_t rank, uint32_t own)
+{
+    const struct bl_lowering *record = c->history->record;
+    uint64_t low = c->group[rank], high = c->group[rank + 1], end = high;
+    if (own <= c->line->cut[rank])
+        return c->history->count;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (record[c->order[middle]].own > own)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < end && record[c->order[low]].own == own ? c->order[low] : c->history->count;
+}
+
+/* The dependency (by_rank, by) -> (rank, own) exists: marks the record that rests on it. */
+static void prove(struct checker *c, uint32_t rank, uint32_t own, enum bl_hop_cause cause, uint32_t by_rank, uint32_t by)
+{
+    const struct bl_lowering *record = c->history->record;
+    uint32_t t = find(c, rank, own);
+    if (t < c->history->count && record[t].parent < t && record[record[t].parent].rank == by_rank &&
+        record[t].by == (by | (uint32_t)cause << BL_BY_CAUSE_SHIFT))
+        c->proved[t] = 1;
+}
+
+static int check_message(struct checker *c, uint32_t i, struct bl_edge m)
+{
+    const uint32_t *cut = c->line->cut;
+    uint32_t s = m.at, j = m.peer, r = m.peer_at & BL_EDGE_INTERVAL;
+    int undelivered = r == c->graph->last[j] + 2;
+    int may_be_lost = c->mode == BL_LINE_CONSISTENT || (c->mode == BL_LINE_LOGGED && (m.peer_at & BL_EDGE_LOGGED));
+    if (s > cut[i] && r <= cut[j])
+        return bl_fail(c->err, BELAY_ERR_INTERNAL, "orphan: rank %u sends in its undone interval %u what rank %u received in %u",
+                       (unsigned)i, (unsigned)s, (unsigned)j, (unsigned)r);
+    if (!may_be_lost && s <= cut[i] && r > cut[j] && !(undelivered && cut[j] == c->graph->last[j] + 1))
+        return bl_fail(c->err, BELAY_ERR_INTERNAL, "lost: rank %u sent in interval %u what rank %u received in its undone %u",
+                       (unsigned)i, (unsigned)s, (unsigned)j, (unsigned)r);
+    if (!undelivered)
+        prove(c, j, r, BL_HOP_ORPHAN, i, s);
+    if (!may_be_lost)
+        prove(c, i, s, BL_HOP_LOST, j, r);
+    return BELAY_OK;
+}
+
+static int check_messages(struct checker *c)
+{
+    const struct bl_table *t = &c->graph->sent;
+    uint32_t rank = 0;
+    for (uint64_t e = 0; e < t->count; e++) {
+        while (!t->from && rank < t->open && e >= t->start[rank + 1])
+            rank++;
+        int rc = check_message(c, t->from ? t->from[e] : rank, t->edge[e]);
+        if (rc)
+            return rc;
+    }
+    return BELAY_OK;
+}
+
+/* A record of a collective is proved when its parent's rank took part in the same instance with the interval it names. */
+static void prove_members(struct checker *c, const struct bl_member *member, uint64_t members, uint32_t *interval_of)
+{
+    const struct bl_lowering *record = c->history->record;
+    for (uint64_t m = 0; m < members; m++)
+        interval_of[member[m].rank] = member[m].interval;
+    for (uint64_t m = 0; m < members; m++) {
+        uint32_t t = find(c, member[m].rank, member[m].interval);
+        if (t == c->history->count || record[t].parent >= t)
+            continue;
+        uint32_t by_rank = record[record[t].parent].rank;
+        if (interval_of[by_rank])
+            prove(c, member[m].rank, member[m].interval, BL_HOP_COLLECTIVE, by_rank, interval_of[by_rank]);
+    }
+    for (uint64_t m = 0; m < members; m++)
+        interval_of[member[m].rank] = 0;
+}
+
+static int check_collectives(struct checker *c)
+{
+    const bl_graph *g = c->graph;
+    uint32_t *interval_of = calloc(g->ranks, sizeof *interval_of);
+    if (!interval_of)
+        return bl_fail(c->err, BELAY_ERR_MEMORY, "no memory to check the collectives of %u ranks", (unsigned)g->ranks);
+    int rc = BELAY_OK;
+    for (uint32_t k = 0; k < g->instances && !rc; k++) {
+        const struct bl_member *member = g->member + g->first[k];
+        uint64_t members = g->first[k + 1] - g->first[k], undone = 0;
+        for (uint64_t m = 0; m < members; m++)
+            undone += member[m].interval > c->line->cut[member[m].rank];
+        if (undone != 0 && undone != members)
+            rc = bl_fail(c->err, BELAY_ERR_INTERNAL, "collective %u is undone for %llu of its %llu members", (unsigned)k,
+                         (unsigned long long)undone, (unsigned long long)members);
+        else if (undone)
+            prove_members(c, member, members, interval_of);
+    }
+    free(interval_of);
+    return rc;
+}
+
+/* Each record must follow from an older one that undid its cause, and the last of a rank must be where the line is. */
+static int check_certificates(const struct checker *c)
+{
+    const struct bl_line_history *h = c->history;
+    for (uint32_t t = 0; t < h->count; t++) {
+        struct bl_lowering r = h->record[t];
+        if (r.by >> BL_BY_CAUSE_SHIFT == BL_HOP_FAILED) {
+            if ((c->failed && !c->failed[r.rank]) || r.own != c->graph->last[r.rank] + 1)
+                return wrong_record(c, t, "starts from a rank that did not fail");
+        } else if (!c->proved[t]) {
+            return wrong_record(c, t, "rests on a dependency that does not exist");
+        } else if ((r.by & BL_BY_INTERVAL) < h->record[r.parent].own) {
+            return wrong_record(c, t, "rests on an interval that was not undone");
+        }
+    }
+    for (uint32_t i = 0; i < c->graph->ranks; i++) {
+        uint64_t end = c->group[i + 1];
+        uint32_t to = end > c->group[i] ? h->record[c->order[end - 1]].own - 1 : c->graph->last[i] + 1;
+        if (to != c->line->cut[i])
+            return bl_fail(c->err, BELAY_ERR_INTERNAL, "the line puts rank %u at checkpoint %u, its certificates at %u",
+                           (unsigned)i, (unsigned)c->line->cut[i], (unsigned)to);
+    }
+    return BELAY_OK;
+}
+
+int bl_line_check(const bl_graph *graph, enum bl_line_mode mode, const uint8_t *failed, const bl_line *line, bl_error *err)
+{
+    struct checker c = {.graph = graph, .mode = mode, .failed = failed, .line = line, .history = line->history, .err = err};
+    int rc = check_shape(&c);
+    if (!rc)
+        rc = group_records(&c);
+    if (!rc)
+        rc = check_messages(&c);
+    if (!rc)
+        rc = check_collectives(&c);
+    if (!rc)
+        rc = check_certificates(&c);
+    free(c.group);
+    free(c.order);
+    free(c.proved);
+    return rc;
+}
