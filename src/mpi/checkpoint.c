@@ -231,7 +231,7 @@ static enum bl_commit_outcome decide(bl_drive *d, enum bl_commit_outcome wanted)
     if (rc == BELAY_ERR_STALE) bl_end_job(&err);
     if (rc) {
         /* Was the record published before it failed?  Only the store can tell; if it does not, nobody may guess. */
-        bl_report(rc, &err);
+        bl_failed(rc, &err);
         bl_commit_record now = { 0 };
         rc = bl_commit_read(bl_rt.store, d->machine.checkpoint, &now, &err);
         actual = rc == BELAY_OK ? now.decision : BL_UNDECIDED;
@@ -274,7 +274,7 @@ static int perform(bl_drive *d, const bl_commit_action *a, bl_commit_event *answ
         int rc = write_snapshot(d, err);
         if (rc == BELAY_ERR_STALE) bl_end_job(err);
         if (rc) {
-            bl_report(rc, err);
+            bl_failed(rc, err);
             d->refused = rc;
         }
         bl_point(BL_POINT_vote);
@@ -691,7 +691,7 @@ static int attend(uint64_t safe_point, belay_status *status)
     if (!bl_rt.recovered) {
         bl_fail(&err, BELAY_ERR_ARG, "belay_checkpoint: call belay_recover once before the first safe point");
         if (bl_rt.restore) bl_end_job(&err); /* it would go on from the start over the state of an unfinished job */
-        return bl_report(BELAY_ERR_ARG, &err);
+        return bl_failed(BELAY_ERR_ARG, &err);
     }
     if (!bl_rt.compute_since_ns) first_safe_point(safe_point);
     bl_rt.live.header->safe_point_ns = bl_now_ns();
@@ -723,7 +723,7 @@ int belay_checkpoint(belay_status *status)
     if (__builtin_expect(!bl_rt.on, 0)) {
         bl_error err;
         bl_fail(&err, BELAY_ERR_ARG, "belay_checkpoint: call it between MPI_Init and MPI_Finalize (and without BELAY_OFF)");
-        return bl_report(BELAY_ERR_ARG, &err);
+        return bl_failed(BELAY_ERR_ARG, &err);
     }
     uint64_t safe_point = ++bl_rt.live.header->safe_point;
     belay_status s = { 0 };

@@ -1,1 +1,17 @@
-# mpi
+lib_LTLIBRARIES += src/mpi/libbelay.la
+src_mpi_libbelay_la_SOURCES = src/mpi/init.c src/mpi/comms.c src/mpi/requests.c src/mpi/p2p.c src/mpi/inject.c \
+	src/mpi/report.c src/mpi/variables.c src/mpi/recover.c src/mpi/checkpoint.c src/mpi/runtime.h
+nodist_src_mpi_libbelay_la_SOURCES = src/mpi/wrappers.c src/mpi/calls.inc
+src_mpi_libbelay_la_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
+src_mpi_libbelay_la_LIBADD = libbl_store.la libbl_protocol.la libbl_util.la $(MPI_LIBS) -lm
+src_mpi_libbelay_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -no-undefined \
+	-Wl,--version-script=$(top_srcdir)/src/mpi/belay.map
+EXTRA_src_mpi_libbelay_la_DEPENDENCIES = src/mpi/belay.map
+
+src/mpi/calls.inc: $(srcdir)/src/mpi/calls.def $(srcdir)/src/mpi/wrap.awk
+	$(AM_V_GEN)$(MKDIR_P) src/mpi && $(AWK) -v out=list -f $(srcdir)/src/mpi/wrap.awk $(srcdir)/src/mpi/calls.def >$@.tmp && mv $@.tmp $@
+src/mpi/wrappers.c: $(srcdir)/src/mpi/calls.def $(srcdir)/src/mpi/wrap.awk
+	$(AM_V_GEN)$(MKDIR_P) src/mpi && $(AWK) -v out=code -f $(srcdir)/src/mpi/wrap.awk $(srcdir)/src/mpi/calls.def >$@.tmp && mv $@.tmp $@
+BUILT_SOURCES += src/mpi/calls.inc src/mpi/wrappers.c
+CLEANFILES += src/mpi/calls.inc src/mpi/wrappers.c
+EXTRA_DIST += src/mpi/calls.def src/mpi/wrap.awk src/mpi/belay.map src/mpi/README.md

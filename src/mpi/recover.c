@@ -155,7 +155,7 @@ static void add(bl_error *err, const char *sentence)
 /* Names every variable that is missing, extra or different; number of them. */
 static int compare(bl_error *err)
 {
-    char line[320], here[120], there[120];
+    char line[400], here[120], there[120];
     int differences = 0;
     err->text[0] = '\0';
     for (size_t i = 0; i < bl_rt.restore->nvariables; i++) {
@@ -210,9 +210,9 @@ static int cannot_restore(int mine, bl_error *err)
         if (mine) bl_end_job(err);
         PMPI_Barrier(bl_rt.private_comm);
     }
-    if (mine) return bl_report(err->code, err);
+    if (mine) return bl_failed(err->code, err);
     bl_fail(err, BELAY_ERR_MISMATCH, "another rank cannot restore checkpoint %" PRIu32, bl_rt.checkpoint);
-    return bl_report(BELAY_ERR_MISMATCH, err);
+    return bl_failed(BELAY_ERR_MISMATCH, err);
 }
 
 static void resume_counting(void)
@@ -228,7 +228,7 @@ int belay_recover(belay_status *status)
     if (!bl_rt.on || bl_rt.recovered) {
         bl_fail(&err, BELAY_ERR_ARG, bl_rt.on ? "belay_recover was called twice"
                                               : "belay_recover: call it between MPI_Init and MPI_Finalize (and without BELAY_OFF)");
-        return bl_report(BELAY_ERR_ARG, &err);
+        return bl_failed(BELAY_ERR_ARG, &err);
     }
     belay_status s = { .ranks = bl_rt.ranks, .incarnation = (int)bl_rt.incarnation };
     if (bl_rt.restore) {

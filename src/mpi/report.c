@@ -29,7 +29,7 @@ void bl_say(const char *format, ...)
     write_line(line);
 }
 
-int bl_report(int code, const bl_error *err)
+int bl_failed(int code, const bl_error *err)
 {
     int repeated = bl_rt.last.code == code && !strcmp(bl_rt.last.text, err->text);
     bl_rt.last = *err;

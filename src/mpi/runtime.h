@@ -114,7 +114,7 @@ extern bl_runtime bl_rt;
 
 /* --- errors and messages (report.c) --- */
 void bl_say(const char *format, ...) __attribute__((format(printf, 1, 2)));   /* "belay: ..." on standard error */
-int bl_report(int code, const bl_error *err);        /* remembers and prints "belay: rank 3: ..."; returns code */
+int bl_failed(int code, const bl_error *err);        /* remembers and prints "belay: rank 3: ..."; returns code */
 void bl_end_job(const bl_error *err) __attribute__((noreturn)); /* prints, marks the rank REFUSED, aborts the job */
 
 /* --- fault injection (inject.c) --- */

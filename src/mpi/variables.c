@@ -68,7 +68,7 @@ static int fail(int code, const char *call, const char *name, const char *what)
 {
     bl_error err;
     bl_fail(&err, code, "%s(\"%.63s\"): %s", call, name ? name : "(null)", what);
-    return bl_report(code, &err);
+    return bl_failed(code, &err);
 }
 
 static int check_name(const char *call, const char *name)

@@ -1,0 +1,230 @@
+/* init.c - the beginning and the end: MPI_Init, MPI_Finalize, MPI_Abort. */
+#include "config.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mpi/runtime.h"
+#include "store/start.h"
+
+bl_runtime bl_rt;
+
+static const char *const call_names[BL_CALLS] = {
+#define CALL(name) "MPI_" #name,
+#include "mpi/calls.inc"
+#undef CALL
+};
+
+const char *bl_call_name(enum bl_call call)
+{
+    return call_names[call];
+}
+
+/* --- what rank 0 prepares for all --- */
+
+typedef struct opening {
+    int rc;
+    uint32_t incarnation, next_checkpoint;
+    char text[768];
+} opening;
+
+static int number_of(const char *text, uint32_t *number)
+{
+    char *end;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (errno || end == text || *end || value > UINT32_MAX) return -1;
+    *number = (uint32_t)value;
+    return 0;
+}
+
+static enum bl_stable stable(void)
+{
+    return bl_rt.settings.stable_power ? BL_STABLE_POWER : BL_STABLE_PROCESS;
+}
+
+/* Under `belay run` the supervisor has begun the incarnation; a plain mpirun begins it here. */
+static int open_job(const char *supervised, bl_error *err)
+{
+    const bl_settings *s = &bl_rt.settings;
+    if (supervised) {
+        if (number_of(supervised, &bl_rt.incarnation))
+            return bl_fail(err, BELAY_ERR_ARG, "BELAY_INCARNATION is '%.40s', not a number", supervised);
+        int rc = bl_store_open(s->dir, stable(), &bl_rt.store, err);
+        return rc ? rc : bl_store_join(bl_rt.store, bl_rt.incarnation, err);
+    }
+    enum bl_start how;
+    int rc = bl_job_start(s->dir, (uint32_t)bl_rt.ranks, program_invocation_name, stable(), 0, &bl_rt.store, &how, err);
+    if (rc) return rc;
+    bl_rt.incarnation = bl_store_job(bl_rt.store)->incarnation;
+    if (how == BL_START_RESUMED && s->verbose) bl_say("%s holds an unfinished job: continuing it", s->dir);
+    return BELAY_OK;
+}
+
+static void prepare(opening *o, const char *supervised)
+{
+    bl_error err = { 0, "" };
+    uint32_t highest = 0;
+    o->rc = bl_settings_load(&bl_rt.settings, &err);
+    if (o->rc == BELAY_OK) o->rc = open_job(supervised, &err);
+    if (o->rc == BELAY_OK && bl_store_job(bl_rt.store)->ranks != (uint32_t)bl_rt.ranks)
+        o->rc = bl_fail(&err, BELAY_ERR_FOREIGN, "%s holds a job of %" PRIu32 " ranks, this run has %d", bl_rt.settings.dir,
+                        bl_store_job(bl_rt.store)->ranks, bl_rt.ranks);
+    if (o->rc == BELAY_OK) o->rc = bl_store_highest(bl_rt.store, &highest, &err);
+    o->incarnation = bl_rt.incarnation;
+    o->next_checkpoint = highest + 1;
+    memcpy(o->text, err.text, sizeof o->text);
+}
+
+static int join_job(const opening *o, bl_error *err)
+{
+    if (bl_rt.rank == 0) return BELAY_OK;
+    int rc = bl_settings_load(&bl_rt.settings, err);
+    if (rc == BELAY_OK) rc = bl_store_open(bl_rt.settings.dir, stable(), &bl_rt.store, err);
+    if (rc == BELAY_ERR_NONE)
+        return bl_fail(err, rc, "rank 0 has made %s, but this rank does not see it: the job directory has to be on a file system that all nodes share",
+                       bl_rt.settings.dir);
+    return rc ? rc : bl_store_join(bl_rt.store, o->incarnation, err);
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    bl_rt.asked = BL_WISH_STOP;
+}
+
+/* A program that handles SIGUSR1 itself keeps it. */
+static void listen_for_stop(void)
+{
+    struct sigaction old, ours = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+    sigemptyset(&ours.sa_mask);
+    if (sigaction(SIGUSR1, NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL)
+        sigaction(SIGUSR1, &ours, NULL);
+}
+
+static void on_exit_without_finalize(void)
+{
+    if (bl_rt.on && bl_rt.live.header && bl_rt.live.header->state == BL_LIVE_STARTED)
+        bl_rt.live.header->state = BL_LIVE_EXITED;
+}
+
+static int set_up(bl_error *err)
+{
+    int rc = bl_recovery_choose(err);
+    if (rc == BELAY_OK) rc = bl_live_create(bl_rt.store, (uint32_t)bl_rt.rank, &bl_rt.live, err);
+    if (rc) return rc;
+    bl_live_header *h = bl_rt.live.header;
+    h->base = h->checkpoint = bl_rt.checkpoint;
+    h->compute_base_s = bl_rt.compute_base_s;
+    h->safe_point = UINT64_MAX;
+    h->state = BL_LIVE_STARTED;
+    rc = bl_comms_init(err);
+    return rc ? rc : bl_safe_points_init(err);
+}
+
+static void find_shared_request(void)
+{
+    PMPI_Irecv(NULL, 0, MPI_BYTE, MPI_PROC_NULL, 0, MPI_COMM_SELF, &bl_rt.shared);
+    MPI_Request handle = bl_rt.shared;
+    PMPI_Wait(&handle, MPI_STATUS_IGNORE);
+}
+
+/* After PMPI_Init.  Collective; on any error the job ends here with its reason, since running on unprotected would
+ * show only when it is too late. */
+static void begin(void)
+{
+    if (getenv("BELAY_OFF")) return;
+    const char *supervised = getenv("BELAY_INCARNATION");
+    bl_error err = { 0, "" };
+    opening o;
+    memset(&o, 0, sizeof o);
+    bl_rt.supervised = supervised != NULL;
+    PMPI_Comm_rank(MPI_COMM_WORLD, &bl_rt.rank);
+    PMPI_Comm_size(MPI_COMM_WORLD, &bl_rt.ranks);
+    PMPI_Query_thread(&bl_rt.thread_level);
+    PMPI_Comm_dup(MPI_COMM_WORLD, &bl_rt.private_comm);
+    PMPI_Comm_set_errhandler(bl_rt.private_comm, MPI_ERRORS_ARE_FATAL);
+    if (bl_rt.rank == 0) prepare(&o, supervised);
+    PMPI_Bcast(&o, (int)sizeof o, MPI_BYTE, 0, bl_rt.private_comm);
+    if (o.rc) {
+        if (bl_rt.rank == 0) {
+            bl_fail(&err, o.rc, "%s", o.text);
+            bl_end_job(&err);
+        }
+        PMPI_Barrier(bl_rt.private_comm); /* rank 0 ends the job */
+    }
+    bl_rt.incarnation = o.incarnation;
+    bl_rt.next_checkpoint = o.next_checkpoint;
+    int rc = join_job(&o, &err);
+    if (rc == BELAY_OK) rc = set_up(&err);
+    if (rc) bl_end_job(&err);
+    find_shared_request();
+    bl_inject_arm();
+    listen_for_stop();
+    atexit(on_exit_without_finalize);
+    bl_rt.on = 1;
+    bl_point(BL_POINT_init);
+}
+
+BELAY_API int MPI_Init(int *argc, char ***argv)
+{
+    int rc = PMPI_Init(argc, argv);
+    if (rc == MPI_SUCCESS) begin();
+    return rc;
+}
+
+BELAY_API int MPI_Init_thread(int *argc, char ***argv, int required, int *provided)
+{
+    int rc = PMPI_Init_thread(argc, argv, required, provided);
+    if (rc == MPI_SUCCESS) begin();
+    return rc;
+}
+
+/* Everybody has reached MPI_Finalize: the program is complete.  `belay run` reads that from the live tables and writes
+ * the state itself; under a plain mpirun rank 0 does. */
+static void finish(void)
+{
+    bl_error err = { 0, "" };
+    bl_rt.live.header->state = BL_LIVE_FINALIZING;
+    bl_point(BL_POINT_finalize);
+    PMPI_Barrier(bl_rt.private_comm);
+    if (!bl_rt.supervised && bl_rt.rank == 0 && bl_store_set_state(bl_rt.store, "finished", &err))
+        bl_say("rank 0: %s", err.text);
+    bl_safe_points_free();
+}
+
+static void release(void)
+{
+    bl_rt.live.header->state = BL_LIVE_FINISHED;
+    if (bl_rt.reader) bl_snapshot_close(bl_rt.reader);
+    bl_requests_free();
+    bl_comms_free();
+    bl_live_unmap(&bl_rt.live);
+    bl_store_close(bl_rt.store);
+    free(bl_rt.variable);
+    bl_rt.variable = NULL;
+    bl_rt.variables = bl_rt.variable_room = 0;
+}
+
+BELAY_API int MPI_Finalize(void)
+{
+    if (!bl_rt.on) return PMPI_Finalize();
+    finish();
+    bl_rt.on = 0;
+    int rc = PMPI_Finalize();
+    release();
+    return rc;
+}
+
+BELAY_API int MPI_Abort(MPI_Comm comm, int errorcode)
+{
+    if (bl_rt.on) {
+        bl_rt.live.header->code = errorcode;
+        bl_rt.live.header->state = BL_LIVE_ABORTED;
+        bl_rt.on = 0;
+    }
+    return PMPI_Abort(comm, errorcode);
+}
