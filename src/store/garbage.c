@@ -1,0 +1,170 @@
+/* garbage.c - which snapshots there are, and how they go: removed, or into quarantine. */
+#include "store/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { QUARANTINE_COPIES_MAX = 100 };
+
+static int list_entry(void *context, const char *name, bl_error *err)
+{
+    const char *rest;
+    uint32_t number;
+    if (!bl_name_number(name, "ckpt-", 6, BL_CHECKPOINT_MAX, &number, &rest) || strcmp(rest, ".h5") != 0)
+        return BELAY_OK;
+    return bl_numbers_add(context, number, err);
+}
+
+int bl_snapshot_list(bl_store *store, uint32_t rank, uint32_t **numbers, size_t *count, bl_error *err)
+{
+    char path[BL_PATH];
+    bl_numbers list = { NULL, 0, 0 };
+    bl_store_path(store, path, "rank-%05u", rank);
+    *numbers = NULL;
+    *count = 0;
+    int code = bl_dir_each(path, list_entry, &list, err);
+    if (code != BELAY_OK) {
+        free(list.at);
+        return code;
+    }
+    bl_numbers_finish(&list);
+    *numbers = list.at;
+    *count = list.count;
+    return BELAY_OK;
+}
+
+/* --- the highest number in use --- */
+
+typedef struct highest { const bl_store *store; uint32_t number; } highest;
+
+static void count_number(highest *h, uint32_t number)
+{
+    if (number > h->number)
+        h->number = number;
+}
+
+static int highest_record(void *context, const char *name, bl_error *err)
+{
+    const char *rest;
+    uint32_t number;
+    (void)err;
+    if (bl_name_number(name, "", 6, BL_CHECKPOINT_MAX, &number, &rest))
+        count_number(context, number);
+    return BELAY_OK;
+}
+
+static int highest_snapshot(void *context, const char *name, bl_error *err)
+{
+    const char *rest;
+    uint32_t number;
+    (void)err;
+    if (bl_name_number(name, "ckpt-", 6, BL_CHECKPOINT_MAX, &number, &rest))
+        count_number(context, number);
+    return BELAY_OK;
+}
+
+static int highest_quarantined(void *context, const char *name, bl_error *err)
+{
+    const char *rest;
+    uint32_t rank;
+    if (bl_name_number(name, "rank-", 5, BL_RANKS_MAX, &rank, &rest) && *rest == '-')
+        return highest_snapshot(context, rest + 1, err);
+    return BELAY_OK;
+}
+
+static int highest_rank(void *context, const char *name, bl_error *err)
+{
+    char path[BL_PATH];
+    const highest *h = context;
+    const char *rest;
+    uint32_t rank;
+    if (!bl_name_number(name, "rank-", 5, BL_RANKS_MAX, &rank, &rest) || *rest)
+        return BELAY_OK;
+    bl_store_path(h->store, path, "rank-%05u", rank);
+    return bl_dir_each(path, highest_snapshot, context, err);
+}
+
+int bl_store_highest(bl_store *store, uint32_t *checkpoint, bl_error *err)
+{
+    char path[BL_PATH];
+    highest h = { store, 0 };
+    bl_store_path(store, path, "commit");
+    int code = bl_dir_each(path, highest_record, &h, err);
+    bl_store_path(store, path, "quarantine");
+    if (code == BELAY_OK)
+        code = bl_dir_each(path, highest_quarantined, &h, err);
+    if (code == BELAY_OK)
+        code = bl_dir_each(store->dir, highest_rank, &h, err);
+    *checkpoint = h.number;
+    return code;
+}
+
+/* --- away with them --- */
+
+int bl_snapshot_remove(bl_store *store, uint32_t rank, uint32_t checkpoint, bl_error *err)
+{
+    bl_fence fence;
+    char path[BL_PATH];
+    int code = bl_fence_enter(store, &fence, err);
+    if (code != BELAY_OK)
+        return code;
+    bl_store_path(store, path, "rank-%05u/ckpt-%06u.h5", rank, checkpoint);
+    code = bl_file_remove(path, err); /* no sync: a name that comes back after a crash is removed again */
+    bl_fence_leave(&fence);
+    return code;
+}
+
+/* Moves the file to the first free name. */
+static int move_away(const bl_store *store, uint32_t rank, uint32_t checkpoint, char to[BL_PATH], bl_error *err)
+{
+    char from[BL_PATH];
+    struct stat status;
+    bl_store_path(store, from, "rank-%05u/ckpt-%06u.h5", rank, checkpoint);
+    if (lstat(from, &status) != 0)
+        return errno == ENOENT || errno == ENOTDIR ? bl_fail(err, BELAY_ERR_NONE, "%s does not exist", from)
+                                                   : bl_fail_errno(err, "cannot look at %s", from);
+    for (int i = 0; i < QUARANTINE_COPIES_MAX; i++) {
+        char suffix[16] = "";
+        if (i > 0)
+            snprintf(suffix, sizeof suffix, ".%d", i);
+        bl_store_path(store, to, "quarantine/rank-%05u-ckpt-%06u.h5%s", rank, checkpoint, suffix);
+        if (lstat(to, &status) == 0)
+            continue;
+        return rename(from, to) == 0 ? BELAY_OK : bl_fail_errno(err, "cannot move %s to %s", from, to);
+    }
+    return bl_fail(err, BELAY_ERR_MEMORY, "%s/quarantine holds %d files of rank %u, checkpoint %u: look at them and remove some",
+                   store->dir, (int)QUARANTINE_COPIES_MAX, rank, checkpoint);
+}
+
+/* The new name before the old one is gone for good: a crash leaves the file under one of them at least. */
+static int sync_move(const bl_store *store, uint32_t rank, bl_error *err)
+{
+    char path[BL_PATH];
+    bl_store_path(store, path, "quarantine");
+    int code = bl_dir_sync(store, path, err);
+    bl_store_path(store, path, "rank-%05u", rank);
+    return code == BELAY_OK ? bl_dir_sync(store, path, err) : code;
+}
+
+int bl_snapshot_quarantine(bl_store *store, uint32_t rank, uint32_t checkpoint, char *where, size_t size, bl_error *err)
+{
+    bl_fence fence;
+    char path[BL_PATH];
+    int code = bl_fence_enter(store, &fence, err);
+    if (code != BELAY_OK)
+        return code;
+    bl_store_path(store, path, "quarantine");
+    code = bl_dir_make(path, err);
+    if (code == BELAY_OK)
+        code = move_away(store, rank, checkpoint, path, err);
+    if (code == BELAY_OK && where)
+        snprintf(where, size, "%s", path);
+    if (code == BELAY_OK)
+        code = sync_move(store, rank, err);
+    bl_fence_leave(&fence);
+    return code;
+}

@@ -1,0 +1,272 @@
+#include "store/h5file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/internal.h"
+
+enum { WRITEBACK = 8 << 20 }; /* bytes handed to the disk at a time while the next are copied */
+
+typedef struct driver_info { bl_h5file *file; } driver_info;
+
+/* --- the driver --- */
+
+static H5FD_t *drive_open(const char *name, unsigned flags, hid_t access, haddr_t max)
+{
+    const driver_info *info = H5Pget_driver_info(access);
+    (void)name, (void)flags, (void)max;
+    return info ? &info->file->driver : NULL;
+}
+
+static herr_t drive_close(H5FD_t *driver)
+{
+    (void)driver; /* the descriptor outlives HDF5's interest in the file */
+    return 0;
+}
+
+static herr_t drive_query(const H5FD_t *driver, unsigned long *flags)
+{
+    (void)driver;
+    *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE
+        | H5FD_FEAT_AGGREGATE_SMALLDATA;
+    return 0;
+}
+
+static haddr_t drive_get_eoa(const H5FD_t *driver, H5FD_mem_t type)
+{
+    (void)type;
+    return ((const bl_h5file *)driver)->end;
+}
+
+static herr_t drive_set_eoa(H5FD_t *driver, H5FD_mem_t type, haddr_t end)
+{
+    (void)type;
+    ((bl_h5file *)driver)->end = end;
+    return 0;
+}
+
+static haddr_t drive_get_eof(const H5FD_t *driver, H5FD_mem_t type)
+{
+    (void)type;
+    return ((const bl_h5file *)driver)->size;
+}
+
+static herr_t drive_read(H5FD_t *driver, H5FD_mem_t type, hid_t transfer, haddr_t from, size_t bytes, void *to)
+{
+    bl_h5file *file = (bl_h5file *)driver;
+    (void)type, (void)transfer;
+    if (from > file->size || bytes > file->size - from)
+        return -1;
+    if (bl_read_all(file->fd, to, bytes, from) == 0)
+        return 0;
+    if (!file->error)
+        file->error = errno;
+    return -1;
+}
+
+/* Large data goes to the disk while the next slice is copied, and while the checksum is computed. */
+static int write_slices(const bl_h5file *file, haddr_t to, size_t bytes, const char *from)
+{
+    for (size_t done = 0, slice; done < bytes; done += slice) {
+        slice = bytes - done < WRITEBACK ? bytes - done : WRITEBACK;
+        if (bl_write_all(file->fd, from + done, slice, to + done) != 0)
+            return -1;
+#ifdef SYNC_FILE_RANGE_WRITE
+        if (file->durable && slice == WRITEBACK)
+            (void)sync_file_range(file->fd, (off_t)(to + done), WRITEBACK, SYNC_FILE_RANGE_WRITE); /* only a hint */
+#endif
+    }
+    return 0;
+}
+
+static herr_t drive_write(H5FD_t *driver, H5FD_mem_t type, hid_t transfer, haddr_t to, size_t bytes, const void *from)
+{
+    bl_h5file *file = (bl_h5file *)driver;
+    (void)type, (void)transfer;
+    if (!file->error && write_slices(file, to, bytes, from) != 0)
+        file->error = errno;
+    if (to + bytes > file->size)
+        file->size = to + bytes;
+    return 0;
+}
+
+static herr_t drive_truncate(H5FD_t *driver, hid_t transfer, hbool_t closing)
+{
+    bl_h5file *file = (bl_h5file *)driver;
+    (void)transfer, (void)closing;
+    if (file->end != file->size && !file->error && ftruncate(file->fd, (off_t)file->end) != 0)
+        file->error = errno;
+    file->size = file->end;
+    return 0;
+}
+
+static const H5FD_class_t driver_class = {
+#ifdef H5FD_CLASS_VERSION
+    .version = H5FD_CLASS_VERSION, .value = 600,
+#endif
+    .name = "belay", .maxaddr = (haddr_t)INT64_MAX, .fc_degree = H5F_CLOSE_STRONG,
+    .fapl_size = sizeof(driver_info),
+    .open = drive_open, .close = drive_close, .query = drive_query,
+    .get_eoa = drive_get_eoa, .set_eoa = drive_set_eoa, .get_eof = drive_get_eof,
+    .read = drive_read, .write = drive_write, .truncate = drive_truncate,
+    .fl_map = H5FD_FLMAP_DICHOTOMY
+};
+
+/* --- error text --- */
+
+int bl_h5_quietly(int (*body)(void *context), void *context)
+{
+    int code;
+    H5E_BEGIN_TRY {
+        code = body(context);
+    } H5E_END_TRY
+    return code;
+}
+
+static herr_t keep_text(unsigned depth, const H5E_error2_t *entry, void *text)
+{
+    (void)depth;
+    snprintf(text, 128, "%s", entry->desc ? entry->desc : "no reason given");
+    return 1; /* the first is the innermost */
+}
+
+const char *bl_h5_text(char text[128])
+{
+    strcpy(text, "no reason given");
+    (void)H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_text, text);
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ')
+            *c = ' ';
+    return text;
+}
+
+/* --- files --- */
+
+static hid_t access_list(bl_h5file *file)
+{
+    driver_info info = { file };
+    hid_t driver = H5FDregister(&driver_class);
+    hid_t list = H5Pcreate(H5P_FILE_ACCESS);
+    if (H5Pset_driver(list, driver, &info) < 0 || H5Pset_fclose_degree(list, H5F_CLOSE_STRONG) < 0
+        || H5Pset_libver_bounds(list, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST) < 0 || H5Pset_alignment(list, 65536, 4096) < 0) {
+        (void)H5Pclose(list);
+        list = -1;
+    }
+    (void)H5FDunregister(driver); /* the list, then the file, keep it alive */
+    return list;
+}
+
+static int start(const char *path, bl_h5file *file, bool create, bl_error *err)
+{
+    char text[128];
+    hid_t list = access_list(file);
+    file->id = list < 0 ? -1
+        : create ? H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, list) : H5Fopen(path, H5F_ACC_RDONLY, list);
+    if (file->id < 0)
+        (void)bl_h5_text(text);
+    if (list >= 0)
+        (void)H5Pclose(list);
+    if (file->id >= 0)
+        return BELAY_OK;
+    errno = file->error;
+    return file->error && (create || errno != EIO)
+        ? bl_fail_errno(err, "cannot %s %s", create ? "create" : "read", path)
+        : bl_fail(err, create ? BELAY_ERR_SYSTEM : BELAY_ERR_DAMAGED, "%s %s: HDF5 says: %s", path,
+                  create ? "cannot be created" : "is damaged", text);
+}
+
+static bl_h5file *new_file(int fd, bool durable)
+{
+    bl_h5file *file = calloc(1, sizeof *file);
+    if (!file) {
+        close(fd);
+        return NULL;
+    }
+    file->fd = fd;
+    file->id = -1;
+    file->durable = durable;
+    return file;
+}
+
+int bl_h5_create(const char *path, bool durable, bl_h5file **file, bl_error *err)
+{
+    *file = NULL;
+    (void)unlink(path);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (fd < 0)
+        return bl_fail_errno(err, "cannot create %s", path);
+    bl_h5file *made = new_file(fd, durable);
+    if (!made) {
+        (void)unlink(path);
+        return bl_fail(err, BELAY_ERR_MEMORY, "no memory to create %s", path);
+    }
+    int code = start(path, made, true, err);
+    if (code == BELAY_OK) {
+        *file = made;
+    } else {
+        bl_h5_free(made);
+        (void)unlink(path);
+    }
+    return code;
+}
+
+int bl_h5_open(const char *path, bl_h5file **file, bl_error *err)
+{
+    struct stat status;
+    *file = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return bl_fail(err, BELAY_ERR_NONE, "%s does not exist", path);
+    if (fd < 0 && errno == ELOOP)
+        return bl_fail(err, BELAY_ERR_DAMAGED, "%s is a symbolic link: snapshots are regular files", path);
+    if (fd < 0)
+        return bl_fail_errno(err, "cannot open %s", path);
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+        close(fd);
+        return bl_fail(err, BELAY_ERR_DAMAGED, "%s is not a regular file", path);
+    }
+    bl_h5file *made = new_file(fd, false);
+    if (!made)
+        return bl_fail(err, BELAY_ERR_MEMORY, "no memory to open %s", path);
+    made->size = (uint64_t)status.st_size;
+    int code = start(path, made, false, err);
+    if (code == BELAY_OK)
+        *file = made;
+    else
+        bl_h5_free(made);
+    return code;
+}
+
+int bl_h5_close(bl_h5file *file)
+{
+    hid_t id = file->id;
+    file->id = -1;
+    if (id < 0)
+        return 0;
+    file->stuck = H5Fclose(id) < 0;
+    return file->stuck || file->error ? -1 : 0;
+}
+
+int bl_h5_sync(bl_h5file *file)
+{
+    if (file->durable && fdatasync(file->fd) != 0) {
+        file->error = errno;
+        return -1;
+    }
+    return 0;
+}
+
+void bl_h5_free(bl_h5file *file)
+{
+    if (!file)
+        return;
+    (void)bl_h5_close(file);
+    close(file->fd);
+    file->fd = -1;
+    if (!file->stuck)
+        free(file); /* else HDF5 may still come back to it when the process ends */
+}
