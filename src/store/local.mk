@@ -4,5 +4,5 @@ libbl_store_la_SOURCES = src/store/store.h src/store/live.h src/store/internal.h
 	src/store/snapshot_write.c src/store/snapshot_read.c src/store/commit.c src/store/garbage.c src/store/live.c src/store/start.c src/store/start.h
 libbl_store_la_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE
 libbl_store_la_CFLAGS = $(AM_CFLAGS) $(HDF5_CFLAGS) $(JANSSON_CFLAGS) $(XXHASH_CFLAGS)
-libbl_store_la_LIBADD = libbl_util.la $(HDF5_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) -lm
+libbl_store_la_LIBADD = $(HDF5_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) -lm
 EXTRA_DIST += src/store/README.md
