@@ -1,1 +1,22 @@
 # tests of src/protocol
+commit_sim = tests/sim/sim_world.c tests/sim/sim_world.h
+
+PURE_TESTS += tests/sim/sim_commit tests/sim/commit_mutants tests/sim/commit_crashes tests/sim/sim_coordinated
+tests_sim_sim_commit_SOURCES = tests/sim/sim_commit.c $(commit_sim)
+tests_sim_sim_commit_LDADD = libbl_protocol.la libbl_util.la
+tests_sim_commit_mutants_SOURCES = tests/sim/commit_mutants.c $(commit_sim)
+tests_sim_commit_mutants_LDADD = libbl_protocol.la libbl_util.la
+tests_sim_commit_crashes_SOURCES = tests/sim/commit_crashes.c $(commit_sim)
+tests_sim_commit_crashes_LDADD = libbl_protocol.la libbl_util.la
+tests_sim_sim_coordinated_SOURCES = tests/sim/sim_coordinated.c
+tests_sim_sim_coordinated_LDADD = libbl_protocol.la libbl_util.la
+
+if HAVE_CMOCKA
+PURE_TESTS += tests/unit/test_commit tests/unit/test_commit_coordinated
+tests_unit_test_commit_SOURCES = tests/unit/test_commit.c
+tests_unit_test_commit_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_commit_LDADD = libbl_protocol.la libbl_util.la $(CMOCKA_LIBS)
+tests_unit_test_commit_coordinated_SOURCES = tests/unit/test_commit_coordinated.c
+tests_unit_test_commit_coordinated_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_commit_coordinated_LDADD = libbl_protocol.la libbl_util.la $(CMOCKA_LIBS)
+endif
