@@ -1,0 +1,72 @@
+/* internal.h - what the files of src/run share. */
+#ifndef BL_RUN_INTERNAL_H
+#define BL_RUN_INTERNAL_H
+
+#include <signal.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "store/live.h"
+#include "store/start.h"
+#include "store/store.h"
+#include "util/settings.h"
+
+enum { BL_MPIRUN_ARGS_MAX = 64, BL_SAME_PLACE_MAX = 3 };
+
+typedef struct bl_options {
+    bl_settings settings;
+    uint32_t ranks;
+    int json, fresh, preload;
+    const char *mpirun;
+    const char *mpirun_arg[BL_MPIRUN_ARGS_MAX];
+    unsigned mpirun_args;
+    char **program;              /* NULL-terminated */
+} bl_options;
+
+enum { BL_OPTIONS_RUN = -1 };    /* otherwise: the exit status with which `belay run` is over */
+int bl_options_parse(int argc, char **argv, bl_options *options);
+
+/* --- events.c: what a person reads, or with --json a program --- */
+typedef struct bl_events { int json; } bl_events;
+/* `pairs`: name, json_pack format-like: bl_event(e, "death", text, "rank", 'i', 2, "signal", ... , NULL) */
+void bl_event(const bl_events *events, const char *kind, const char *text, ...);
+
+/* --- watch.c: one incarnation from fork to the end of its last process --- */
+typedef struct bl_watch {
+    pid_t mpirun;
+    int status;                  /* of mpirun, as waitpid gives it */
+    int64_t started_ns, ended_ns;/* realtime */
+    int64_t first_dead;          /* rank whose process was seen to end first, before mpirun did; -1: none was seen */
+    int64_t first_dead_ns;
+    int asked;                   /* signal that asked us to stop; 0: none */
+    int forced;                  /* the job was ended by us: asked twice, or the grace was over */
+} bl_watch;
+int bl_watch_incarnation(bl_store *store, const bl_options *options, const bl_events *events, bl_watch *watch, bl_error *err);
+int bl_watch_init(bl_error *err); /* once: signals, and orphans become our children */
+
+/* --- launch.c --- */
+pid_t bl_launch(const bl_options *options, uint32_t incarnation, bl_error *err); /* of mpirun */
+int bl_find_mpirun(bl_options *options, bl_error *err);
+
+/* --- postmortem.c: how an incarnation ended --- */
+enum bl_end {
+    BL_END_FINISHED,  /* every rank returned from MPI_Finalize */
+    BL_END_STOPPED,   /* every rank stopped after a checkpoint, as asked */
+    BL_END_REFUSED,   /* the library ended the job and said why */
+    BL_END_ABSENT,    /* no rank was seen: mpirun or the program did not start, or Belay is not in the program */
+    BL_END_DEATH      /* a rank died */
+};
+typedef struct bl_postmortem {
+    enum bl_end end;
+    int64_t rank;                /* that died first; -1: unknown */
+    uint32_t state;              /* enum bl_live_state of it */
+    int32_t code;
+    uint64_t safe_point, calls;  /* of it, or the furthest of all when it is unknown */
+    int64_t work_from_ns;        /* since when its work is lost if there is no newer checkpoint */
+    int64_t died_ns;
+    uint64_t fired;              /* bit set of --kill entries that have happened */
+} bl_postmortem;
+void bl_postmortem_of(bl_store *store, const bl_options *options, const bl_watch *watch, bl_postmortem *p);
+void bl_postmortem_text(const bl_postmortem *p, const bl_options *options, char *text, size_t size);
+
+#endif
