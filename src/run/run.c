@@ -73,7 +73,7 @@ static int absent(supervisor *s, const bl_watch *w)
     char text[400];
     int status = program_status(w->status);
     if (status == 0) {
-        snprintf(text, sizeof text, "%s ended without Belay: it is not linked with -lbelay (use --preload), makes no call to "
+        snprintf(text, sizeof text, "%.120s ended without Belay: it is not linked with -lbelay (use --preload), makes no call to "
                  "MPI_Init, or runs with BELAY_OFF", s->options.program[0]);
         set_state(s, "finished");
     } else {
