@@ -1,1 +1,10 @@
 # tests of src/line
+PURE_TESTS += tests/unit/test_line tests/unit/test_line_trace tests/sim/line_random
+tests_unit_test_line_SOURCES = tests/unit/test_line.c
+tests_unit_test_line_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_line_LDADD = libbl_line.la libbl_util.la $(CMOCKA_LIBS)
+tests_unit_test_line_trace_SOURCES = tests/unit/test_line_trace.c
+tests_unit_test_line_trace_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_line_trace_LDADD = libbl_line.la libbl_util.la $(CMOCKA_LIBS)
+tests_sim_line_random_SOURCES = tests/sim/line_random.c
+tests_sim_line_random_LDADD = libbl_line.la libbl_util.la

@@ -20,7 +20,7 @@ struct walk {
     const bl_graph *graph;
     enum bl_line_mode mode;
     const uint64_t *offset; /* [ranks + 1] node of (p,1) */
-    uint32_t *number;       /* order of the first visit from 1; 0: not visited; DONE: its component is complete */
+    uint32_t *number;       /* order of the first visit from 1; 0: not visited; DONE, the highest: its component is complete */
     uint32_t *low;          /* then: the number of the component's root */
     uint32_t *stack;        /* nodes whose component is not complete */
     uint32_t visited, stacked;
@@ -154,7 +154,7 @@ static int visit(struct walk *w, struct frame root, bl_error *err)
             pop(w);
         else if (w->number[to.node] == 0)
             rc = push(w, to, err);
-        else if (w->number[to.node] != DONE && w->number[to.node] < w->low[f->node])
+        else if (w->number[to.node] < w->low[f->node]) /* never when DONE */
             w->low[f->node] = w->number[to.node];
     }
     return rc;
