@@ -21,7 +21,7 @@ AC_DEFUN([BL_MPI], [
 #endif]], [[return PMPI_Init(0, 0);]])], [],
     [AC_MSG_ERROR([an MPI program does not link with $BL_MPICC (MPI 3 or newer is needed)])])
   bl_mpi_name="MPI"
-  AC_PREPROC_IFELSE([AC_LANG_PROGRAM([[#include <mpi.h>
+  AC_COMPILE_IFELSE([AC_LANG_PROGRAM([[#include <mpi.h>
 #ifndef OPEN_MPI
 #error
 #endif]], [])], [bl_mpi_name="Open MPI `$BL_MPICC --showme:version 2>/dev/null | sed 's/.*Open MPI \(@<:@0-9.@:>@*\).*/\1/'`"])

@@ -61,7 +61,7 @@ static int finished(supervisor *s, const bl_watch *w)
 static int give_up(supervisor *s, const char *why)
 {
     char text[512];
-    snprintf(text, sizeof text, "giving up: %s", why);
+    snprintf(text, sizeof text, "giving up: %.480s", why);
     set_state(s, "failed");
     bl_event(&s->events, "given-up", text, "restarts", 'i', (int64_t)s->restarts, NULL);
     return EXIT_GIVEN_UP;
@@ -151,7 +151,7 @@ static int after_death(supervisor *s, const bl_watch *w, const bl_postmortem *p,
         return 1;
     }
     if (s->restarts == s->options.settings.max_restarts) {
-        snprintf(text, sizeof text, "%u restarts are used up (max-restarts); the checkpoints in %s stay, the same command "
+        snprintf(text, sizeof text, "%u restarts are used up (max-restarts); the checkpoints in %.300s stay, the same command "
                  "continues from them", s->restarts, s->options.settings.dir);
         *status = give_up(s, text);
         return 1;
@@ -212,7 +212,7 @@ static int live_once(supervisor *s, int *status)
 static int start(supervisor *s, bl_error *err)
 {
     enum bl_start how;
-    char text[BL_PATH_MAX + 128], cwd[BL_PATH_MAX / 2];
+    char text[BL_PATH_MAX + 400], cwd[BL_PATH_MAX / 2];
     bl_settings *settings = &s->options.settings;
     /* Ranks may run elsewhere: the directory is handed to them as an absolute path. */
     if (settings->dir[0] != '/') {
@@ -225,7 +225,7 @@ static int start(supervisor *s, bl_error *err)
                           settings->stable_power ? BL_STABLE_POWER : BL_STABLE_PROCESS, s->options.fresh, &s->store, &how, err);
     if (rc) return rc;
     const bl_job *job = bl_store_job(s->store);
-    snprintf(text, sizeof text, "%s %s with %" PRIu32 " ranks, job %s in %s",
+    snprintf(text, sizeof text, "%s %.200s with %" PRIu32 " ranks, job %s in %s",
              how == BL_START_RESUMED ? "continuing" : "starting", s->options.program[0], job->ranks, job->id, settings->dir);
     bl_event(&s->events, "start", settings->verbose || s->options.json ? text : NULL, "job", 's', job->id, "ranks", 'i',
              (int64_t)job->ranks, "incarnation", 'i', (int64_t)job->incarnation, "dir", 's', settings->dir, NULL);
