@@ -1,0 +1,190 @@
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tool/text.h"
+#include "tool/tool.h"
+#include "tool/view.h"
+
+enum { TABLES_KEPT = 2 }; /* incarnations whose live tables stay, for `belay line` */
+
+typedef struct collector {
+    const bl_view *view;
+    const bl_args *args;
+    uint32_t cutoff;              /* checkpoints below it are not needed; 0 when there are not enough good ones */
+    uint64_t checkpoints, snapshots, tables, temporaries, quarantined, bytes;
+} collector;
+
+/* --- what is kept --- */
+
+/* Opens every snapshot: structure and digest, not the bulk data.  What gc keeps has to be worth keeping. */
+static bool usable(const bl_view *view, const bl_view_checkpoint *c)
+{
+    bool good = c->state == BL_VIEW_GOOD && c->present == view->job->ranks;
+    for (uint32_t rank = 0; good && rank < view->job->ranks; rank++) {
+        bl_reader *reader;
+        const bl_snapshot *snapshot;
+        bl_error err;
+        good = bl_snapshot_open(view->store, rank, c->number, &c->record.digests[rank], &reader, &snapshot, &err) == BELAY_OK;
+        if (good)
+            bl_snapshot_close(reader);
+    }
+    return good;
+}
+
+static uint32_t find_cutoff(const bl_view *view, uint32_t keep)
+{
+    uint32_t kept = 0;
+    for (size_t k = view->count; k-- > 0;)
+        if (usable(view, &view->checkpoint[k]) && ++kept == keep)
+            return view->checkpoint[k].number;
+    return 0;
+}
+
+/* A checkpoint that was never committed will never be; a damaged record above the cutoff is a matter for a person. */
+static bool needed(const collector *c, const bl_view_checkpoint *checkpoint)
+{
+    if (checkpoint->number < c->cutoff)
+        return false;
+    return checkpoint->state == BL_VIEW_GOOD || checkpoint->state == BL_VIEW_DAMAGED;
+}
+
+static bool file_needed(const collector *c, enum bl_file kind, uint32_t number)
+{
+    const bl_view_checkpoint *checkpoint;
+    switch (kind) {
+    case BL_FILE_SNAPSHOT:
+        checkpoint = bl_view_find(c->view, number);
+        return !checkpoint || needed(c, checkpoint);
+    case BL_FILE_TABLE: return number + TABLES_KEPT > c->view->newest_table;
+    case BL_FILE_TEMPORARY: return number > c->view->job->incarnation;
+    case BL_FILE_QUARANTINED: return !c->args->quarantine;
+    }
+    return true;
+}
+
+/* --- removing --- */
+
+static int remove_file(void *context, enum bl_file kind, uint32_t rank, uint32_t number, const char *path, uint64_t bytes,
+                       bl_error *err)
+{
+    collector *c = context;
+    int rc = BELAY_OK;
+    if (file_needed(c, kind, number))
+        return BELAY_OK;
+    if (!c->args->dry_run && kind == BL_FILE_SNAPSHOT)
+        rc = bl_snapshot_remove(c->view->store, rank, number, err);
+    else if (!c->args->dry_run && unlink(path) != 0)
+        rc = bl_fail_errno(err, "cannot remove %s", path);
+    if (rc != BELAY_OK)
+        return rc;
+    c->bytes += bytes;
+    switch (kind) {
+    case BL_FILE_SNAPSHOT: c->snapshots++; break;
+    case BL_FILE_TABLE: c->tables++; break;
+    case BL_FILE_TEMPORARY: c->temporaries++; break;
+    case BL_FILE_QUARANTINED: c->quarantined++; break;
+    }
+    return BELAY_OK;
+}
+
+/* Records go before their snapshots, oldest first: a record never names what is gone. */
+static int remove_records(collector *c, bl_error *err)
+{
+    int rc = BELAY_OK;
+    for (size_t k = 0; rc == BELAY_OK && k < c->view->count; k++) {
+        const bl_view_checkpoint *checkpoint = &c->view->checkpoint[k];
+        if (checkpoint->number >= c->cutoff || checkpoint->state == BL_VIEW_INCOMPLETE)
+            continue;
+        c->checkpoints++;
+        if (!c->args->dry_run)
+            rc = bl_commit_remove(c->view->store, checkpoint->number, err);
+    }
+    return rc;
+}
+
+static int refuse_running(const bl_view *view, const bl_args *args, bl_error *err)
+{
+    bl_live_header who;
+    enum bl_alive alive = args->force ? BL_ALIVE_NO : bl_view_alive(view, &who);
+    if (alive == BL_ALIVE_HERE)
+        return bl_fail(err, BELAY_ERR_REFUSED, "the job in %s is running (rank %u is process %d); try again when it has ended",
+                       bl_store_dir(view->store), who.rank, (int)who.pid);
+    if (alive == BL_ALIVE_ELSEWHERE)
+        return bl_fail(err, BELAY_ERR_REFUSED, "the job in %s may be running on host %s, which cannot be seen from here; "
+                       "run belay gc there, or add --force if you know that it has ended", bl_store_dir(view->store),
+                       bl_text_clean(who.host).s);
+    return BELAY_OK;
+}
+
+static int collect(collector *c, bl_error *err)
+{
+    int rc = refuse_running(c->view, c->args, err);
+    c->cutoff = find_cutoff(c->view, c->args->keep);
+    if (rc == BELAY_OK && !c->args->dry_run)
+        rc = bl_store_join(c->view->store, c->view->job->incarnation, err);
+    if (rc == BELAY_OK)
+        rc = remove_records(c, err);
+    return rc == BELAY_OK ? bl_scan(c->view->store, remove_file, c, err) : rc;
+}
+
+/* --- what is said --- */
+
+static void print_summary(const collector *c)
+{
+    const bl_view_checkpoint *restart = bl_view_restart(c->view);
+    const char *verb = c->args->dry_run ? "Would free" : "Freed";
+    printf("%s %s: %s, %s, %s, %s", verb, bl_text_size(c->bytes).s, bl_text_count(c->checkpoints, "commit record").s,
+           bl_text_count(c->snapshots, "snapshot").s, bl_text_count(c->tables, "old live table").s,
+           bl_text_count(c->temporaries, "temporary file").s);
+    if (c->args->quarantine)
+        printf(", %s of the quarantine", bl_text_count(c->quarantined, "file").s);
+    printf(".\n");
+    if (c->cutoff)
+        printf("Kept: checkpoint %u and newer; a restart begins at checkpoint %u.\n", c->cutoff, restart ? restart->number : 0);
+    else
+        printf("Kept: every committed checkpoint; there are not more than %u usable ones.\n", c->args->keep);
+}
+
+static int print_json(const collector *c, bl_error *err)
+{
+    return bl_print_json(json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "dry_run", c->args->dry_run, "bytes",
+        (json_int_t)c->bytes, "records", (json_int_t)c->checkpoints, "snapshots", (json_int_t)c->snapshots, "tables",
+        (json_int_t)c->tables, "temporaries", (json_int_t)c->temporaries, "quarantined", (json_int_t)c->quarantined,
+        "kept_from", c->cutoff ? json_integer(c->cutoff) : json_null()), err);
+}
+
+static int run(const bl_args *args, bl_error *err)
+{
+    bl_view view;
+    int rc = bl_view_load(args->dir, &view, err);
+    if (rc == BELAY_OK) {
+        collector c = {.view = &view, .args = args};
+        rc = collect(&c, err);
+        if (rc == BELAY_OK && args->json)
+            rc = print_json(&c, err);
+        else if (rc == BELAY_OK)
+            print_summary(&c);
+        bl_view_free(&view);
+    }
+    return rc == BELAY_OK ? BL_EXIT_OK : bl_exit_of(err);
+}
+
+const bl_command bl_command_gc = {
+    .name = "gc",
+    .summary = "remove what can never be needed again",
+    .usage = "usage: belay gc [--keep N] [--dry-run] [--quarantine] [--force] [--dir DIR] [--json]\n"
+             "\n"
+             "Removes checkpoints older than the newest N usable ones, snapshots of checkpoints that were never committed,\n"
+             "temporary files of dead processes, and message counters older than the last two incarnations.  Refuses\n"
+             "while the job runs.\n"
+             "\n"
+             "  --keep N      committed checkpoints that stay (default 2)\n"
+             "  --dry-run     say what would be removed, remove nothing\n"
+             "  --quarantine  also remove what did not verify and was put aside\n"
+             "  --force       also when processes of other hosts may be alive, which cannot be seen from here\n"
+             "  --dir DIR     the job directory (default: BELAY_DIR, or belay.d)\n"
+             "  --json        for programs\n",
+    .options = "knqFdj",
+    .run = run,
+};

@@ -1,0 +1,183 @@
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tool/text.h"
+#include "tool/tool.h"
+#include "tool/view.h"
+
+typedef struct verifier {
+    bl_view *view;
+    const bl_args *args;
+    json_t *list;       /* --json: what was damaged in the present checkpoint */
+    uint64_t damaged, repaired;
+} verifier;
+
+static void damage(verifier *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void damage(verifier *v, const char *format, ...)
+{
+    char line[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    v->damaged++;
+    if (v->list)
+        json_array_append_new(v->list, bl_json_sentence(line));
+    else
+        printf("damaged: %s\n", bl_text_wash(line));
+}
+
+static void verify_record(verifier *v, bl_view_checkpoint *c)
+{
+    bl_error err = {0, ""};
+    if (c->state == BL_VIEW_INCOMPLETE || (c->state != BL_VIEW_DAMAGED && !c->copies_differ))
+        return;
+    if (c->state == BL_VIEW_DAMAGED)
+        damage(v, "%s", c->note);
+    else if (!v->args->repair)
+        damage(v, "checkpoint %u: one copy of the commit record is bad, the other one counts; --repair makes them equal",
+               c->number);
+    else if (bl_commit_repair(v->view->store, c->number, &err) != BELAY_OK)
+        damage(v, "checkpoint %u: the commit record cannot be repaired: %s", c->number, err.text);
+    else {
+        v->repaired++;
+        c->copies_differ = false;
+        if (!v->list)
+            printf("repaired: checkpoint %u: both copies of the commit record are equal again\n", c->number);
+    }
+}
+
+static int verify_snapshot(const verifier *v, const bl_view_checkpoint *c, uint32_t rank, bl_error *err)
+{
+    bl_reader *reader;
+    const bl_snapshot *snapshot;
+    int rc = bl_snapshot_open(v->view->store, rank, c->number, &c->record.digests[rank], &reader, &snapshot, err);
+    if (rc != BELAY_OK)
+        return rc;
+    rc = bl_snapshot_verify(reader, err);
+    bl_snapshot_close(reader);
+    return rc;
+}
+
+/* A running job removes checkpoints it no longer needs: what is gone with its record is not damaged. */
+static bool retired(const verifier *v, uint32_t number)
+{
+    bl_commit_record record;
+    bl_error err;
+    int rc = bl_commit_read(v->view->store, number, &record, &err);
+    bl_commit_clear(&record);
+    return rc == BELAY_ERR_NONE;
+}
+
+/* A checkpoint that a restart cannot use becomes DAMAGED.  Returns how much was verified, for the summary. */
+static bool verify_checkpoint(verifier *v, bl_view_checkpoint *c)
+{
+    uint64_t before = v->damaged;
+    verify_record(v, c);
+    bool usable = c->state == BL_VIEW_GOOD;
+    for (uint32_t rank = 0; c->state == BL_VIEW_GOOD && rank < v->view->job->ranks; rank++) {
+        bl_error err = {0, ""};
+        if (verify_snapshot(v, c, rank, &err) == BELAY_OK)
+            continue;
+        usable = false;
+        if (retired(v, c->number)) {
+            v->damaged = before;
+            break;
+        }
+        damage(v, "checkpoint %u, rank %u: %s", c->number, rank, err.text);
+    }
+    if (c->state == BL_VIEW_GOOD && !usable)
+        c->state = BL_VIEW_DAMAGED;
+    return usable;
+}
+
+static int add_to_json(verifier *v, const bl_view_checkpoint *c, bool usable, json_t *all, bl_error *err)
+{
+    json_t *entry = json_pack("{s:I, s:s, s:b, s:O}", "checkpoint", (json_int_t)c->number, "record",
+                              bl_view_state_name(c->state), "usable", usable, "damaged", v->list);
+    json_decref(v->list);
+    v->list = NULL;
+    return json_array_append_new(all, entry) == 0 ? BELAY_OK : bl_fail(err, BELAY_ERR_MEMORY, "out of memory for JSON");
+}
+
+static int verify_one(verifier *v, bl_view_checkpoint *c, json_t *all, bl_error *err)
+{
+    if (all && !(v->list = json_array()))
+        return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for JSON");
+    bool usable = verify_checkpoint(v, c);
+    if (all)
+        return add_to_json(v, c, usable, all, err);
+    if (usable)
+        printf("checkpoint %u: verified, %s, %s\n", c->number, bl_text_count(v->view->job->ranks, "snapshot").s,
+               bl_text_size(c->bytes).s);
+    else if (c->state == BL_VIEW_ABORTED || c->state == BL_VIEW_INCOMPLETE)
+        printf("checkpoint %u: %s, a restart does not use it\n", c->number, bl_view_state_name(c->state));
+    return BELAY_OK;
+}
+
+static int finish(const verifier *v, json_t *all, bl_error *err)
+{
+    const bl_view_checkpoint *restart = bl_view_restart(v->view);
+    if (all)
+        return bl_print_json(json_pack("{s:O, s:I, s:I, s:o}", "checkpoints", all, "damaged", (json_int_t)v->damaged,
+            "repaired", (json_int_t)v->repaired, "restart", restart ? json_integer(restart->number) : json_null()), err);
+    if (restart)
+        printf("A restart begins at checkpoint %u.\n", restart->number);
+    else
+        printf("A restart begins from the start: no checkpoint is complete.\n");
+    if (v->damaged)
+        printf("%s damaged.\n", bl_text_count(v->damaged, "thing").s);
+    return BELAY_OK;
+}
+
+static int verify(verifier *v, json_t *all, bl_error *err)
+{
+    const bl_view_checkpoint *only = NULL;
+    const char *word = v->args->word;
+    int rc = BELAY_OK;
+    if (word && strcmp(word, "all") != 0)
+        rc = bl_view_named(v->view, word, &only, err);
+    if (rc == BELAY_OK && v->args->repair)
+        rc = bl_store_join(v->view->store, v->view->job->incarnation, err);
+    for (size_t k = 0; rc == BELAY_OK && k < v->view->count; k++)
+        if (!only || only == &v->view->checkpoint[k])
+            rc = verify_one(v, &v->view->checkpoint[k], all, err);
+    return rc == BELAY_OK ? finish(v, all, err) : rc;
+}
+
+static int run(const bl_args *args, bl_error *err)
+{
+    bl_view view;
+    int rc = bl_view_load(args->dir, &view, err);
+    if (rc != BELAY_OK)
+        return bl_exit_of(err);
+    verifier v = {.view = &view, .args = args};
+    json_t *all = args->json ? json_array() : NULL;
+    if (args->json && !all)
+        rc = bl_fail(err, BELAY_ERR_MEMORY, "out of memory for JSON");
+    if (rc == BELAY_OK)
+        rc = verify(&v, all, err);
+    json_decref(all);
+    bl_view_free(&view);
+    if (rc != BELAY_OK)
+        return bl_exit_of(err);
+    return v.damaged ? BL_EXIT_BAD : BL_EXIT_OK;
+}
+
+const bl_command bl_command_verify = {
+    .name = "verify",
+    .summary = "read and check everything: commit records, snapshots, digests",
+    .usage = "usage: belay verify [CHECKPOINT|all] [--repair] [--dir DIR] [--json]\n"
+             "\n"
+             "Reads both copies of every commit record and all data of every snapshot that a record names, and compares\n"
+             "the digests.  One line for each damaged thing.  Exit status: 0 all good, 1 something is damaged, 2 wrong\n"
+             "usage or no such job directory.\n"
+             "\n"
+             "  --repair   make the two copies of a commit record equal again where one is good\n"
+             "  --dir DIR  the job directory (default: BELAY_DIR, or belay.d)\n"
+             "  --json     for programs\n",
+    .options = "Rdj",
+    .takes_word = true,
+    .run = run,
+};

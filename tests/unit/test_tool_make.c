@@ -1,0 +1,12 @@
+/* test_tool_make DIR SCENARIO - a job directory for the shell tests of the tool. */
+#include <stdio.h>
+
+#include "unit/test_tool_job.h"
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && job_scenario(argv[1], argv[2]))
+        return 0;
+    fprintf(stderr, "usage: test_tool_make DIR dead|silent|finished|running|elsewhere|chain\n");
+    return 2;
+}
