@@ -554,6 +554,7 @@ static void committed(bl_drive *d)
     }
     for (uint32_t i = 0; i < h->collective_slots; i++) bl_rt.live.collective[i].at_started = bl_rt.live.collective[i].started;
     h->checkpoint = bl_rt.checkpoint = d->machine.checkpoint;
+    h->checkpoint_safe_point = d->safe_point;
     h->checkpoint_ns = bl_now_ns();
     bl_rt.compute_s = useful_seconds();
     retire_snapshots(d->oldest);

@@ -219,6 +219,7 @@ static void resume_counting(void)
 {
     bl_live_header *h = bl_rt.live.header;
     h->safe_point = bl_rt.restore->safe_point - 1; /* UINT64_MAX when it was the first */
+    h->checkpoint_safe_point = bl_rt.restore->safe_point;
     h->checkpoint_ns = bl_now_ns();
 }
 

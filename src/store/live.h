@@ -40,6 +40,7 @@ typedef struct bl_live_header {
     uint32_t checkpoint;        /* last committed here */
     uint32_t channels, collectives; /* slots in use */
     uint64_t safe_point;        /* ordinal of the last safe point entered; UINT64_MAX before the first */
+    uint64_t checkpoint_safe_point; /* of `checkpoint`; stays known when the checkpoint has been retired */
     uint64_t calls;             /* wrapped MPI calls so far */
     int64_t first_step_ns;      /* CLOCK_REALTIME of the first safe point; 0 before */
     int64_t safe_point_ns;      /* CLOCK_REALTIME of about the last safe point (updated now and then) */
