@@ -84,8 +84,8 @@ static char **command(const bl_options *o, const char *library)
     size_t variables = 0, arguments = 0, n = 0;
     for (char **e = environ; *e; e++) variables += !strncmp(*e, "BELAY_", 6);
     while (o->program[arguments]) arguments++;
-    char **argv = calloc(16 + o->mpirun_args + 2 * variables + arguments, sizeof *argv);
-    static char ranks[16], preload[PATH_MAX + 16];
+    char **argv = calloc(20 + o->mpirun_args + 2 * variables + arguments, sizeof *argv);
+    static char ranks[16], preload[PATH_MAX + 16], search[2 * PATH_MAX];
     if (!argv) return NULL;
     snprintf(ranks, sizeof ranks, "%" PRIu32, o->ranks);
     argv[n++] = (char *)(uintptr_t)o->mpirun;
@@ -98,9 +98,16 @@ static char **command(const bl_options *o, const char *library)
         argv[n++] = strndup(*e, strcspn(*e, "="));
     }
     if (o->preload) {
-        snprintf(preload, sizeof preload, "LD_PRELOAD=%s", library);
+        snprintf(preload, sizeof preload, "LD_PRELOAD=%s", strpbrk(library, " \t") ? strrchr(library, '/') + 1 : library);
         argv[n++] = "-x";
         argv[n++] = preload;
+    }
+    if (o->preload && strpbrk(library, " \t")) { /* LD_PRELOAD ends a name at a space, LD_LIBRARY_PATH does not */
+        const char *old = getenv("LD_LIBRARY_PATH");
+        snprintf(search, sizeof search, "LD_LIBRARY_PATH=%.*s%s%s", (int)(strrchr(library, '/') - library), library,
+                 old ? ":" : "", old ? old : "");
+        argv[n++] = "-x";
+        argv[n++] = search;
     }
     for (unsigned i = 0; i < o->mpirun_args; i++) argv[n++] = (char *)(uintptr_t)o->mpirun_arg[i];
     for (size_t i = 0; i < arguments; i++) argv[n++] = o->program[i];
@@ -128,6 +135,10 @@ pid_t bl_launch(const bl_options *options, uint32_t incarnation, bl_error *err)
 {
     char library[PATH_MAX] = "";
     if (options->preload && find_library(library, sizeof library, err)) return -1;
+    if (strchr(library, ':')) {
+        bl_fail(err, BELAY_ERR_REFUSED, "--preload: the loader cannot preload %s: its path has a colon", library);
+        return -1;
+    }
     set_environment(options, incarnation);
     char **argv = command(options, library);
     if (!argv) {
