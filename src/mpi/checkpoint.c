@@ -676,7 +676,7 @@ static void stop_cleanly(void)
         if (bl_store_set_state(bl_rt.store, "stopped", &err)) bl_say("rank 0: %s", err.text);
     }
     PMPI_Barrier(bl_rt.private_comm);
-    bl_rt.on = 0;
+    bl_rt.on = bl_rt.counting = 0;
     PMPI_Finalize();
     exit(0);
 }

@@ -113,8 +113,9 @@ static void on_exit_without_finalize(void)
 
 static int set_up(bl_error *err)
 {
-    int rc = bl_recovery_choose(err);
-    if (rc == BELAY_OK) rc = bl_live_create(bl_rt.store, (uint32_t)bl_rt.rank, &bl_rt.live, err);
+    /* The live table comes first: it tells `belay run` how this process ended, whatever happens next. */
+    int rc = bl_live_create(bl_rt.store, (uint32_t)bl_rt.rank, &bl_rt.live, err);
+    if (rc == BELAY_OK) rc = bl_recovery_choose(err);
     if (rc) return rc;
     bl_live_header *h = bl_rt.live.header;
     h->base = h->checkpoint = bl_rt.checkpoint;
@@ -123,6 +124,11 @@ static int set_up(bl_error *err)
     h->state = BL_LIVE_STARTED;
     rc = bl_comms_init(err);
     return rc ? rc : bl_safe_points_init(err);
+}
+
+static void before_rename(void)
+{
+    bl_point(BL_POINT_rename);
 }
 
 static void find_shared_request(void)
@@ -163,9 +169,11 @@ static void begin(void)
     if (rc) bl_end_job(&err);
     find_shared_request();
     bl_inject_arm();
+    bl_store_before_rename(bl_rt.store, before_rename);
     listen_for_stop();
     atexit(on_exit_without_finalize);
     bl_rt.on = 1;
+    bl_rt.counting = bl_rt.thread_level != MPI_THREAD_MULTIPLE; /* the tables have no locks */
     bl_point(BL_POINT_init);
 }
 
@@ -213,7 +221,7 @@ BELAY_API int MPI_Finalize(void)
 {
     if (!bl_rt.on) return PMPI_Finalize();
     finish();
-    bl_rt.on = 0;
+    bl_rt.on = bl_rt.counting = 0;
     int rc = PMPI_Finalize();
     release();
     return rc;
@@ -224,7 +232,7 @@ BELAY_API int MPI_Abort(MPI_Comm comm, int errorcode)
     if (bl_rt.on) {
         bl_rt.live.header->code = errorcode;
         bl_rt.live.header->state = BL_LIVE_ABORTED;
-        bl_rt.on = 0;
+        bl_rt.on = bl_rt.counting = 0;
     }
     return PMPI_Abort(comm, errorcode);
 }

@@ -28,14 +28,24 @@ static void arm_timer(const bl_kill *k)
         bl_say("rank %d: the timer of a --kill could not be set", bl_rt.rank);
 }
 
+static void arm_step(uint64_t from)
+{
+    bl_rt.kill_step = UINT64_MAX;
+    for (unsigned i = 0; i < bl_rt.settings.kills; i++) {
+        const bl_kill *k = &bl_rt.settings.kill[i];
+        if (k->rank == (uint32_t)bl_rt.rank && k->when == BL_KILL_STEP && k->number >= from && k->number < bl_rt.kill_step)
+            bl_rt.kill_step = k->number;
+    }
+}
+
 void bl_inject_arm(void)
 {
-    bl_rt.calls_until = bl_rt.kill_step = UINT64_MAX;
+    bl_rt.calls_until = UINT64_MAX;
+    arm_step(0);
     for (unsigned i = 0; i < bl_rt.settings.kills; i++) {
         const bl_kill *k = &bl_rt.settings.kill[i];
         if (k->rank != (uint32_t)bl_rt.rank) continue;
         if (k->when == BL_KILL_CALL && k->number < bl_rt.calls_until) bl_rt.calls_until = k->number;
-        if (k->when == BL_KILL_STEP && k->number < bl_rt.kill_step) bl_rt.kill_step = k->number;
         if (k->when == BL_KILL_POINT) bl_rt.points_armed |= (uint64_t)1 << k->point;
         if (k->when == BL_KILL_AFTER) arm_timer(k);
     }
@@ -56,7 +66,9 @@ void bl_inject_call(void)
 
 void bl_inject_step(uint64_t safe_point)
 {
-    if (safe_point >= bl_rt.kill_step) die_of(BL_KILL_STEP, safe_point);
+    if (safe_point < bl_rt.kill_step) return;
+    die_of(BL_KILL_STEP, safe_point);
+    arm_step(safe_point + 1); /* the job has come back behind this one */
 }
 
 void bl_inject_point(enum bl_point point)

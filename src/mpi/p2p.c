@@ -8,7 +8,7 @@
 
 BELAY_API int MPI_Recv(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm, MPI_Status *status)
 {
-    if (!bl_rt.on) return PMPI_Recv(buf, count, datatype, source, tag, comm, status);
+    if (!bl_rt.counting) return PMPI_Recv(buf, count, datatype, source, tag, comm, status);
     bl_enter();
     MPI_Status own, *s = WANTED(status, own);
     int rc = PMPI_Recv(buf, count, datatype, source, tag, comm, s);
@@ -18,7 +18,7 @@ BELAY_API int MPI_Recv(void *buf, int count, MPI_Datatype datatype, int source, 
 
 BELAY_API int MPI_Irecv(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm, MPI_Request *request)
 {
-    if (!bl_rt.on) return PMPI_Irecv(buf, count, datatype, source, tag, comm, request);
+    if (!bl_rt.counting) return PMPI_Irecv(buf, count, datatype, source, tag, comm, request);
     bl_enter();
     int rc = PMPI_Irecv(buf, count, datatype, source, tag, comm, request);
     if (rc == MPI_SUCCESS) bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, source, tag, 0);
@@ -28,7 +28,7 @@ BELAY_API int MPI_Irecv(void *buf, int count, MPI_Datatype datatype, int source,
 BELAY_API int MPI_Sendrecv(const void *sendbuf, int sendcount, MPI_Datatype sendtype, int dest, int sendtag, void *recvbuf,
                            int recvcount, MPI_Datatype recvtype, int source, int recvtag, MPI_Comm comm, MPI_Status *status)
 {
-    if (!bl_rt.on)
+    if (!bl_rt.counting)
         return PMPI_Sendrecv(sendbuf, sendcount, sendtype, dest, sendtag, recvbuf, recvcount, recvtype, source, recvtag,
                              comm, status);
     bl_enter();
@@ -43,7 +43,7 @@ BELAY_API int MPI_Sendrecv(const void *sendbuf, int sendcount, MPI_Datatype send
 BELAY_API int MPI_Sendrecv_replace(void *buf, int count, MPI_Datatype datatype, int dest, int sendtag, int source,
                                    int recvtag, MPI_Comm comm, MPI_Status *status)
 {
-    if (!bl_rt.on)
+    if (!bl_rt.counting)
         return PMPI_Sendrecv_replace(buf, count, datatype, dest, sendtag, source, recvtag, comm, status);
     bl_enter();
     MPI_Status own, *s = WANTED(status, own);
@@ -57,7 +57,7 @@ BELAY_API int MPI_Sendrecv_replace(void *buf, int count, MPI_Datatype datatype, 
 
 BELAY_API int MPI_Mprobe(int source, int tag, MPI_Comm comm, MPI_Message *message, MPI_Status *status)
 {
-    if (!bl_rt.on) return PMPI_Mprobe(source, tag, comm, message, status);
+    if (!bl_rt.counting) return PMPI_Mprobe(source, tag, comm, message, status);
     bl_enter();
     MPI_Status own, *s = WANTED(status, own);
     int rc = PMPI_Mprobe(source, tag, comm, message, s);
@@ -67,7 +67,7 @@ BELAY_API int MPI_Mprobe(int source, int tag, MPI_Comm comm, MPI_Message *messag
 
 BELAY_API int MPI_Improbe(int source, int tag, MPI_Comm comm, int *flag, MPI_Message *message, MPI_Status *status)
 {
-    if (!bl_rt.on) return PMPI_Improbe(source, tag, comm, flag, message, status);
+    if (!bl_rt.counting) return PMPI_Improbe(source, tag, comm, flag, message, status);
     bl_enter();
     MPI_Status own, *s = WANTED(status, own);
     int rc = PMPI_Improbe(source, tag, comm, flag, message, s);
@@ -77,7 +77,7 @@ BELAY_API int MPI_Improbe(int source, int tag, MPI_Comm comm, int *flag, MPI_Mes
 
 BELAY_API int MPI_Mrecv(void *buf, int count, MPI_Datatype datatype, MPI_Message *message, MPI_Status *status)
 {
-    if (!bl_rt.on) return PMPI_Mrecv(buf, count, datatype, message, status);
+    if (!bl_rt.counting) return PMPI_Mrecv(buf, count, datatype, message, status);
     bl_enter();
     bl_message_gone(*message);
     return PMPI_Mrecv(buf, count, datatype, message, status);
@@ -85,7 +85,7 @@ BELAY_API int MPI_Mrecv(void *buf, int count, MPI_Datatype datatype, MPI_Message
 
 BELAY_API int MPI_Imrecv(void *buf, int count, MPI_Datatype datatype, MPI_Message *message, MPI_Request *request)
 {
-    if (!bl_rt.on) return PMPI_Imrecv(buf, count, datatype, message, request);
+    if (!bl_rt.counting) return PMPI_Imrecv(buf, count, datatype, message, request);
     bl_enter();
     bl_message_gone(*message);
     int rc = PMPI_Imrecv(buf, count, datatype, message, request);
@@ -98,7 +98,7 @@ BELAY_API int MPI_Imrecv(void *buf, int count, MPI_Datatype datatype, MPI_Messag
 
 BELAY_API int MPI_Start(MPI_Request *request)
 {
-    if (!bl_rt.on) return PMPI_Start(request);
+    if (!bl_rt.counting) return PMPI_Start(request);
     bl_enter();
     int rc = PMPI_Start(request);
     if (rc == MPI_SUCCESS) bl_request_started(*request);
@@ -107,7 +107,7 @@ BELAY_API int MPI_Start(MPI_Request *request)
 
 BELAY_API int MPI_Startall(int count, MPI_Request requests[])
 {
-    if (!bl_rt.on) return PMPI_Startall(count, requests);
+    if (!bl_rt.counting) return PMPI_Startall(count, requests);
     bl_enter();
     int rc = PMPI_Startall(count, requests);
     for (int i = 0; rc == MPI_SUCCESS && i < count; i++) bl_request_started(requests[i]);
@@ -118,7 +118,7 @@ BELAY_API int MPI_Startall(int count, MPI_Request requests[])
 
 BELAY_API int MPI_Wait(MPI_Request *request, MPI_Status *status)
 {
-    if (!bl_rt.on) return PMPI_Wait(request, status);
+    if (!bl_rt.counting) return PMPI_Wait(request, status);
     bl_enter();
     MPI_Status own, *s = WANTED(status, own);
     MPI_Request handle = *request;
@@ -129,7 +129,7 @@ BELAY_API int MPI_Wait(MPI_Request *request, MPI_Status *status)
 
 BELAY_API int MPI_Test(MPI_Request *request, int *flag, MPI_Status *status)
 {
-    if (!bl_rt.on) return PMPI_Test(request, flag, status);
+    if (!bl_rt.counting) return PMPI_Test(request, flag, status);
     bl_enter();
     MPI_Status own, *s = WANTED(status, own);
     MPI_Request handle = *request;
@@ -145,7 +145,7 @@ static void remember(int count, const MPI_Request *requests)
 
 BELAY_API int MPI_Waitall(int count, MPI_Request requests[], MPI_Status statuses[])
 {
-    if (!bl_rt.on || count <= 0 || bl_scratch(count)) return PMPI_Waitall(count, requests, statuses);
+    if (!bl_rt.counting || count <= 0 || bl_scratch(count)) return PMPI_Waitall(count, requests, statuses);
     bl_enter();
     remember(count, requests);
     MPI_Status *s = statuses == MPI_STATUSES_IGNORE ? bl_rt.statuses : statuses;
@@ -156,7 +156,7 @@ BELAY_API int MPI_Waitall(int count, MPI_Request requests[], MPI_Status statuses
 
 BELAY_API int MPI_Testall(int count, MPI_Request requests[], int *flag, MPI_Status statuses[])
 {
-    if (!bl_rt.on || count <= 0 || bl_scratch(count)) return PMPI_Testall(count, requests, flag, statuses);
+    if (!bl_rt.counting || count <= 0 || bl_scratch(count)) return PMPI_Testall(count, requests, flag, statuses);
     bl_enter();
     remember(count, requests);
     MPI_Status *s = statuses == MPI_STATUSES_IGNORE ? bl_rt.statuses : statuses;
@@ -167,7 +167,7 @@ BELAY_API int MPI_Testall(int count, MPI_Request requests[], int *flag, MPI_Stat
 
 BELAY_API int MPI_Waitany(int count, MPI_Request requests[], int *index, MPI_Status *status)
 {
-    if (!bl_rt.on || count <= 0 || bl_scratch(count)) return PMPI_Waitany(count, requests, index, status);
+    if (!bl_rt.counting || count <= 0 || bl_scratch(count)) return PMPI_Waitany(count, requests, index, status);
     bl_enter();
     remember(count, requests);
     MPI_Status own, *s = WANTED(status, own);
@@ -178,7 +178,7 @@ BELAY_API int MPI_Waitany(int count, MPI_Request requests[], int *index, MPI_Sta
 
 BELAY_API int MPI_Testany(int count, MPI_Request requests[], int *index, int *flag, MPI_Status *status)
 {
-    if (!bl_rt.on || count <= 0 || bl_scratch(count)) return PMPI_Testany(count, requests, index, flag, status);
+    if (!bl_rt.counting || count <= 0 || bl_scratch(count)) return PMPI_Testany(count, requests, index, flag, status);
     bl_enter();
     remember(count, requests);
     MPI_Status own, *s = WANTED(status, own);
@@ -202,21 +202,21 @@ static int some(some_call *call, int incount, MPI_Request requests[], int *outco
 
 BELAY_API int MPI_Waitsome(int incount, MPI_Request requests[], int *outcount, int indices[], MPI_Status statuses[])
 {
-    if (!bl_rt.on || incount <= 0 || bl_scratch(incount))
+    if (!bl_rt.counting || incount <= 0 || bl_scratch(incount))
         return PMPI_Waitsome(incount, requests, outcount, indices, statuses);
     return some(PMPI_Waitsome, incount, requests, outcount, indices, statuses);
 }
 
 BELAY_API int MPI_Testsome(int incount, MPI_Request requests[], int *outcount, int indices[], MPI_Status statuses[])
 {
-    if (!bl_rt.on || incount <= 0 || bl_scratch(incount))
+    if (!bl_rt.counting || incount <= 0 || bl_scratch(incount))
         return PMPI_Testsome(incount, requests, outcount, indices, statuses);
     return some(PMPI_Testsome, incount, requests, outcount, indices, statuses);
 }
 
 BELAY_API int MPI_Request_free(MPI_Request *request)
 {
-    if (!bl_rt.on) return PMPI_Request_free(request);
+    if (!bl_rt.counting) return PMPI_Request_free(request);
     bl_enter();
     bl_request_freed(*request);
     return PMPI_Request_free(request);
@@ -224,7 +224,7 @@ BELAY_API int MPI_Request_free(MPI_Request *request)
 
 BELAY_API int MPI_Cancel(MPI_Request *request)
 {
-    if (!bl_rt.on) return PMPI_Cancel(request);
+    if (!bl_rt.counting) return PMPI_Cancel(request);
     bl_enter();
     bl_request_cancelled(*request);
     return PMPI_Cancel(request);
@@ -234,7 +234,7 @@ BELAY_API int MPI_Cancel(MPI_Request *request)
 
 BELAY_API int MPI_Comm_idup(MPI_Comm comm, MPI_Comm *newcomm, MPI_Request *request)
 {
-    if (!bl_rt.on) return PMPI_Comm_idup(comm, newcomm, request);
+    if (!bl_rt.counting) return PMPI_Comm_idup(comm, newcomm, request);
     bl_enter();
     int rc = PMPI_Comm_idup(comm, newcomm, request);
     /* The new handle may not be asked anything before the request is complete: it is registered at its first use. */
@@ -244,7 +244,7 @@ BELAY_API int MPI_Comm_idup(MPI_Comm comm, MPI_Comm *newcomm, MPI_Request *reque
 
 BELAY_API int MPI_Comm_free(MPI_Comm *comm)
 {
-    if (!bl_rt.on) return PMPI_Comm_free(comm);
+    if (!bl_rt.counting) return PMPI_Comm_free(comm);
     bl_enter();
     bl_comm_freed(*comm);
     return PMPI_Comm_free(comm);
@@ -252,7 +252,7 @@ BELAY_API int MPI_Comm_free(MPI_Comm *comm)
 
 BELAY_API int MPI_Comm_disconnect(MPI_Comm *comm)
 {
-    if (!bl_rt.on) return PMPI_Comm_disconnect(comm);
+    if (!bl_rt.counting) return PMPI_Comm_disconnect(comm);
     bl_enter();
     bl_comm_freed(*comm);
     return PMPI_Comm_disconnect(comm);

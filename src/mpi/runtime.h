@@ -1,6 +1,7 @@
 /* runtime.h - everything the interposed library keeps in a process, in one struct; and what every wrapper does.
  *
- * One thread at a time calls MPI (MPI_THREAD_MULTIPLE is refused at the first safe point), so nothing here locks.
+ * One thread at a time calls MPI, so nothing here locks; under MPI_THREAD_MULTIPLE the wrappers count nothing and the
+ * first safe point is refused.
  */
 #ifndef BL_MPI_RUNTIME_H
 #define BL_MPI_RUNTIME_H
@@ -56,7 +57,8 @@ typedef struct bl_request {
 } bl_request;
 
 typedef struct bl_runtime {
-    int on;               /* between MPI_Init and MPI_Finalize, and nothing forbids */
+    int on;               /* between MPI_Init and MPI_Finalize, and not switched off */
+    int counting;         /* the wrappers count; not under MPI_THREAD_MULTIPLE */
     int rank, ranks;
     uint64_t calls_until; /* kill at this wrapped call; UINT64_MAX: never */
     bl_live live;

@@ -26,7 +26,7 @@ BEGIN {
     kind = peer == "dest" ? "BL_REQ_SEND" : "BL_REQ_RECV"
 
     print "BELAY_API " proto "\n{"
-    print "    if (!bl_rt.on) return P" name "(" args ");"
+    print "    if (!bl_rt.counting) return P" name "(" args ");"
     print "    bl_enter();"
     if (class == "send") {
         print "    bl_sent(comm, dest, tag);"
