@@ -104,8 +104,11 @@ static void tell_line(supervisor *s, const bl_postmortem *p)
     bl_commit_record record = { 0 };
     bl_error err = { 0, "" };
     char text[256];
-    double lost_s = bl_seconds(p->died_ns - p->work_from_ns);
     int rc = bl_commit_newest(s->store, UINT32_MAX, &record, note, s, &err);
+    /* The dead rank may not have heard of the last commit; and a checkpoint of an earlier incarnation is older than the
+     * moment this one resumed from it. */
+    int64_t from_ns = rc == BELAY_OK && record.time_ns > p->work_from_ns ? record.time_ns : p->work_from_ns;
+    double lost_s = bl_seconds(p->died_ns - from_ns);
     if (lost_s < 0) lost_s = 0;
     s->redone_s += lost_s;
     if (rc == BELAY_OK) {
