@@ -2,11 +2,10 @@
 if HAVE_CMOCKA
 PURE_TESTS += tests/unit/test_tool_text tests/unit/test_tool_story
 tests_unit_test_tool_text_SOURCES = tests/unit/test_tool_text.c
-tests_unit_test_tool_text_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE
 tests_unit_test_tool_text_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_tool_text_LDADD = $(libbl_tool_libs) $(CMOCKA_LIBS)
 tests_unit_test_tool_story_SOURCES = tests/unit/test_tool_story.c tests/unit/test_tool_job.c tests/unit/test_tool_job.h
-tests_unit_test_tool_story_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests -D_GNU_SOURCE
+tests_unit_test_tool_story_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 tests_unit_test_tool_story_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_tool_story_LDADD = $(libbl_tool_libs) $(CMOCKA_LIBS)
 endif
@@ -14,5 +13,15 @@ endif
 # Makes the job directories that the shell tests look at.
 check_PROGRAMS += tests/unit/test_tool_make
 tests_unit_test_tool_make_SOURCES = tests/unit/test_tool_make.c tests/unit/test_tool_job.c tests/unit/test_tool_job.h
-tests_unit_test_tool_make_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests -D_GNU_SOURCE
+tests_unit_test_tool_make_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 tests_unit_test_tool_make_LDADD = libbl_store.la libbl_util.la
+
+# These run ./belay itself and need no MPI either.
+tool_scripts = tests/tool_text.sh tests/tool_status.sh tests/tool_damage.sh tests/tool_man.sh
+MPI_TESTS += $(tool_scripts)
+EXTRA_DIST += $(tool_scripts) \
+	tests/golden/tool-ls.txt tests/golden/tool-show.txt tests/golden/tool-show-rank.txt tests/golden/tool-show-aborted.txt \
+	tests/golden/tool-verify.txt tests/golden/tool-line.txt tests/golden/tool-line-json.txt tests/golden/tool-line-fail.txt \
+	tests/golden/tool-line-silent.txt tests/golden/tool-line-finished.txt tests/golden/tool-line-running.txt \
+	tests/golden/tool-line-chain.txt tests/golden/tool-line-recovered.txt tests/golden/tool-line-before.txt \
+	tests/golden/tool-gc-dry.txt

@@ -204,9 +204,9 @@ static bool ended_well(const bl_story *story)
            (strcmp(job->state, "finished") == 0 || strcmp(job->state, "stopped") == 0);
 }
 
-static void print_death(const bl_live_header *table)
+static void print_death(const char *before, const bl_live_header *table)
 {
-    printf("  rank %u %s", table->rank, how_it_ended(table).s);
+    printf("  %srank %u %s", before, table->rank, how_it_ended(table).s);
     if (table->safe_point != UINT64_MAX)
         printf(" at safe point %" PRIu64, table->safe_point);
     if (table->checkpoint_ns > 0 && table->safe_point_ns >= table->checkpoint_ns)
@@ -221,7 +221,7 @@ static void print_causes(const report *r, enum bl_alive alive)
     uint32_t died = 0;
     for (uint32_t rank = 0; rank < story->ranks; rank++)
         if (story->seen[rank] && bl_story_died(&story->table[rank]) && ++died <= RANKS_SHOWN)
-            print_death(&story->table[rank]);
+            print_death("", &story->table[rank]);
     if (died > RANKS_SHOWN)
         printf("  and %s more\n", bl_text_count(died - RANKS_SHOWN, "rank").s);
     if (died == 0 && story->tables && alive == BL_ALIVE_NO && !ended_well(story))
@@ -243,12 +243,11 @@ static void print_before(const bl_story *story)
             continue;
         told = bl_story_died(live.header);
         if (told)
-            printf("  before that, incarnation %u ended: belay line --incarnation %u explains it\n", story->incarnation - 1,
-                   story->incarnation - 1);
-        if (told)
-            print_death(live.header);
+            print_death("before: ", live.header);
         bl_live_free(&live);
     }
+    if (told)
+        printf("  (belay line --incarnation %u explains that one)\n", story->incarnation - 1);
 }
 
 static void print_head(const report *r, enum bl_alive alive)
@@ -263,7 +262,9 @@ static void print_head(const report *r, enum bl_alive alive)
     else if (alive != BL_ALIVE_NO)
         printf("running: this is what a failure would cost now\n");
     else if (ended_well(story))
-        printf("%s: there is nothing to recover; started again, it would begin here\n", state.s);
+        printf("%s\n", strcmp(state.s, "stopped") == 0
+                           ? "stopped as asked: started again, it continues from here"
+                           : "finished: nothing to recover; had it failed at the very end, this would be the line");
     else
         printf("%s\n", strcmp(state.s, "running") == 0 ? "died" : state.s);
     print_causes(r, alive);
@@ -390,10 +391,11 @@ static void print_domino(const bl_story *story)
     printf("\n");
     if (story->last == 0)
         printf("There is no checkpoint yet: what fails begins again from the start.\n");
+    else if (deepest == 0 && !story->crossing && *story->protocol)
+        printf("Nobody goes back further than %s, the newest, because no message crosses a %s checkpoint.\n",
+               place_of(story, story->last).s, bl_text_clean(story->protocol).s);
     else if (deepest == 0)
-        printf("Nobody goes back further than %s, the newest%s%s%s.\n", place_of(story, story->last).s,
-               story->crossing ? "" : ", because no message crosses a ", story->crossing ? "" : bl_text_clean(story->protocol).s,
-               story->crossing ? "" : " checkpoint");
+        printf("Nobody goes back further than %s, the newest.\n", place_of(story, story->last).s);
     else if (story->line.total_domino)
         printf("Domino effect: some ranks are thrown back to the start, over all %u checkpoints.\n", story->last);
     else
@@ -421,9 +423,9 @@ static void print_relaunch(const bl_story *story)
         high = story->relaunch.cut[rank] > high ? story->relaunch.cut[rank] : high;
     }
     if (low == high)
-        printf("Recovery is by relaunch: the whole job restarts at %s", place_of(story, low).s);
+        printf("Recovery is by relaunch: every rank restarts at %s", place_of(story, low).s);
     else
-        printf("Recovery is by relaunch: the whole job restarts between %s and %s", place_of(story, low).s,
+        printf("Recovery is by relaunch: every rank restarts, between %s and %s", place_of(story, low).s,
                place_of(story, high).s);
     print_spared(story);
 }

@@ -71,6 +71,14 @@ static int take_option(int letter, bl_args *args, bl_error *err)
     }
 }
 
+static const char *option_name(int letter)
+{
+    const struct option *o = options;
+    while (o->name && o->val != letter)
+        o++;
+    return o->name ? o->name : "?";
+}
+
 /* BELAY_ERR_NONE: help was asked for. */
 static int parse(const bl_command *command, int argc, char **argv, bl_args *args, bl_error *err)
 {
@@ -82,9 +90,11 @@ static int parse(const bl_command *command, int argc, char **argv, bl_args *args
             return BELAY_ERR_NONE;
         if (letter == ':')
             rc = bl_fail(err, BELAY_ERR_ARG, "%.80s needs a value; see belay %s --help", as_written, command->name);
-        else if (letter == '?' || !strchr(command->options, letter))
-            rc = bl_fail(err, BELAY_ERR_ARG, "there is no such option of belay %s: %.80s; see belay %s --help", command->name,
-                         letter == '?' ? as_written : "an option of another command", command->name);
+        else if (letter == '?')
+            rc = bl_fail(err, BELAY_ERR_ARG, "there is no option %.80s; see belay %s --help", as_written, command->name);
+        else if (!strchr(command->options, letter))
+            rc = bl_fail(err, BELAY_ERR_ARG, "--%s is not an option of this command; see belay %s --help", option_name(letter),
+                         command->name);
         else
             rc = take_option(letter, args, err);
     }

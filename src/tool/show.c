@@ -135,9 +135,10 @@ static int print_dependencies(const bl_view *view, const bl_snapshot *snapshot, 
 
 static int print_rank(const bl_view *view, const bl_view_checkpoint *c, const bl_snapshot *snapshot, bl_error *err)
 {
-    printf("\nRank %u: rank-%05u/ckpt-%06u.h5, digest %s%s\n", snapshot->rank, snapshot->rank, c->number,
-           c->state == BL_VIEW_GOOD ? digest_of(c->record.digests[snapshot->rank]).s : "unknown",
-           c->state == BL_VIEW_GOOD ? " as its record says" : "");
+    printf("\nRank %u: rank-%05u/ckpt-%06u.h5", snapshot->rank, snapshot->rank, c->number);
+    if (c->state == BL_VIEW_GOOD)
+        printf(", digest %s as its record says", digest_of(c->record.digests[snapshot->rank]).s);
+    printf("\n");
     int rc = print_variables(snapshot, err);
     return rc == BELAY_OK ? print_dependencies(view, snapshot, err) : rc;
 }
@@ -158,7 +159,7 @@ static int print_ranks(const bl_view *view, const bl_view_checkpoint *c, bl_erro
             continue;
         bl_table_cell(&table, "%u", rank);
         bl_table_cell(&table, "%s", bytes[rank] ? bl_text_size(bytes[rank]).s : "missing");
-        bl_table_cell(&table, "%s", c->state == BL_VIEW_GOOD ? digest_of(c->record.digests[rank]).s : "unknown");
+        bl_table_cell(&table, "%s", c->state == BL_VIEW_GOOD ? digest_of(c->record.digests[rank]).s : "-");
     }
     if (rc == BELAY_OK && ranks > RANKS_LISTED)
         printf("\nSmallest snapshot %s (rank %u), largest %s (rank %u); --rank R shows one, --json lists all.\n",

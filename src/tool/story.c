@@ -150,6 +150,42 @@ static int gather_chain(gathering *g, uint32_t base, bl_error *err)
     return rc;
 }
 
+/* What an incarnation resumed from (UINT32_MAX: no table tells), and of an older one the table that knew the newest
+ * checkpoint. */
+static uint32_t resumed_from(const bl_story *story, bl_live_header *furthest)
+{
+    const bl_view *view = story->view;
+    uint32_t base = UINT32_MAX;
+    bool newest = story->incarnation == view->job->incarnation;
+    *furthest = (bl_live_header){0};
+    for (uint32_t rank = 0; rank < view->job->ranks && !(newest && base != UINT32_MAX); rank++) {
+        bl_live live;
+        bl_error err;
+        if (bl_live_read(view->store, rank, story->incarnation, &live, &err) != BELAY_OK)
+            continue;
+        base = live.header->base;
+        if (live.header->checkpoint >= furthest->checkpoint)
+            *furthest = *live.header;
+        bl_live_free(&live);
+    }
+    return base;
+}
+
+/* A later incarnation removes checkpoints that it has outlived.  What an older one fell back to is then known from its
+ * tables only. */
+static void add_retired(bl_story *story, const bl_live_header *furthest)
+{
+    uint32_t number = furthest->checkpoint;
+    if (story->incarnation == story->view->job->incarnation || number <= bl_story_number(story, story->last) ||
+        bl_view_find(story->view, number))
+        return;
+    story->retired = (bl_view_checkpoint){.number = number, .state = BL_VIEW_GOOD};
+    story->retired.record.incarnation = number == furthest->base ? 0 : story->incarnation;
+    story->retired.record.safe_point = furthest->checkpoint_safe_point;
+    story->at[++story->last] = &story->retired;
+    note(story, "checkpoint %u has been removed since", number);
+}
+
 /* --- the open interval --- */
 
 /* One rank's word on a peer: what it sent there and what it received from there.  Tags and communicators are not told
@@ -210,8 +246,9 @@ static int gather_slots(gathering *g, uint32_t rank, const bl_live *live, bool s
 static int gather_table(gathering *g, uint32_t rank, const bl_live *live, bl_error *err)
 {
     bl_story *story = g->story;
-    bool own = story->last && story->at[story->last]->record.incarnation == story->incarnation;
-    bool since_checkpoint = own && live->header->checkpoint == story->at[story->last]->number;
+    const bl_view_checkpoint *newest = story->last ? story->at[story->last] : NULL;
+    bool own = newest && newest->record.incarnation == story->incarnation;
+    bool since_checkpoint = own && (live->header->checkpoint == newest->number || newest == &story->retired);
     int rc = gather_slots(g, rank, live, since_checkpoint, err);
     if (rc == BELAY_OK && own && !since_checkpoint)
         rc = subtract_snapshot(g, rank, err);
@@ -412,24 +449,9 @@ static int build_graph(gathering *g, bl_error *err)
 
 /* --- the calls --- */
 
-/* What the incarnation resumed from, as the first table that can be read says; UINT32_MAX when there is none. */
-static uint32_t resumed_from(const bl_view *view, uint32_t incarnation)
-{
-    for (uint32_t rank = 0; rank < view->job->ranks; rank++) {
-        bl_live live;
-        bl_error err;
-        if (bl_live_read(view->store, rank, incarnation, &live, &err) == BELAY_OK) {
-            uint32_t base = live.header->base;
-            bl_live_free(&live);
-            return base;
-        }
-    }
-    return UINT32_MAX;
-}
-
 static int make_room(bl_story *story, bl_error *err)
 {
-    story->at = calloc(story->view->count + 1, sizeof *story->at);
+    story->at = calloc(story->view->count + 2, sizeof *story->at);
     story->seen = calloc(story->ranks, sizeof *story->seen);
     story->table = calloc(story->ranks, sizeof *story->table);
     story->failed = calloc(story->ranks, sizeof *story->failed);
@@ -449,8 +471,11 @@ int bl_story_read(const bl_view *view, uint32_t incarnation, bl_story *story, bl
                    .traffic = {.element = sizeof(bl_story_traffic)},
                    .open_parts = {.element = sizeof(bl_story_part)}};
     int rc = make_room(story, err);
+    bl_live_header furthest;
     if (rc == BELAY_OK)
-        rc = gather_chain(&g, resumed_from(view, story->incarnation), err);
+        rc = gather_chain(&g, resumed_from(story, &furthest), err);
+    if (rc == BELAY_OK)
+        add_retired(story, &furthest);
     if (rc == BELAY_OK)
         rc = gather_tables(&g, err);
     if (rc == BELAY_OK)
@@ -530,6 +555,8 @@ void bl_story_loss(const bl_story *story, uint32_t rank, uint32_t cut, uint64_t 
     int64_t since = table->checkpoint_ns ? table->checkpoint_ns : table->first_step_ns;
     if (since > 0 && table->safe_point_ns >= since)
         *seconds = bl_seconds(table->safe_point_ns - since);
-    if (*seconds >= 0 && story->last && cut < story->last)
+    if (cut < story->last && story->at[story->last] == &story->retired)
+        *seconds = -1;
+    else if (*seconds >= 0 && cut < story->last)
         *seconds += story->at[story->last]->record.compute_s - (cut ? story->at[cut]->record.compute_s : 0);
 }

@@ -37,6 +37,7 @@ typedef struct bl_story {
     uint32_t last;                     /* dense number of the last usable checkpoint: L of every rank */
     const bl_view_checkpoint **at;     /* [last + 1]; at[0] is NULL: the start */
     char protocol[16];                 /* of checkpoint L; "" when there is none */
+    bl_view_checkpoint retired;        /* of an older incarnation: the last one it knew, when that has been removed since */
     bool *seen;                        /* [ranks] its live table could be read ... */
     bl_live_header *table;             /* ... and began like this */
     uint32_t tables;                   /* how many could be read */

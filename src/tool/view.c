@@ -1,9 +1,9 @@
 #include "tool/view.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/start.h"
@@ -54,15 +54,19 @@ static int entry_of(bl_view *view, uint32_t number, bl_view_checkpoint **entry, 
     return BELAY_OK;
 }
 
+/* Anything but a regular file (a pipe would block) counts as not there. */
+static FILE *open_copy(const bl_view *view, uint32_t number, char half)
+{
+    char path[BL_PATH_MAX + 64];
+    struct stat status;
+    snprintf(path, sizeof path, "%s/commit/%06u.%c", bl_store_dir(view->store), number, half);
+    return lstat(path, &status) == 0 && S_ISREG(status.st_mode) ? fopen(path, "rb") : NULL;
+}
+
 /* bl_commit_read takes the good copy of two; whether both are there and equal only the bytes tell. */
 static bool copies_differ(const bl_view *view, uint32_t number)
 {
-    FILE *copy[2];
-    char path[BL_PATH_MAX + 64];
-    for (int k = 0; k < 2; k++) {
-        snprintf(path, sizeof path, "%s/commit/%06u.%c", bl_store_dir(view->store), number, 'a' + k);
-        copy[k] = fopen(path, "rb");
-    }
+    FILE *copy[2] = {open_copy(view, number, 'a'), open_copy(view, number, 'b')};
     bool differ = !copy[0] || !copy[1];
     while (!differ) {
         char block[2][4096];

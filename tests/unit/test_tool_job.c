@@ -126,6 +126,7 @@ static void fill_header(bl_live_header *h, const job_tables *t, const job_state 
     h->code = state->code;
     h->state = state->state ? state->state : BL_LIVE_STARTED;
     h->checkpoint = t->last ? t->last->number : t->base;
+    h->checkpoint_safe_point = t->last ? t->last->safe_point : 0;
     h->safe_point = state->safe_point;
     h->first_step_ns = time_of(0);
     h->safe_point_ns = time_of(state->safe_point);
@@ -197,14 +198,29 @@ static void make_chain(const char *dir, uint32_t ranks)
     free(states);
 }
 
+/* The killed job, brought back from checkpoint 4 and finished by incarnation 1. */
+static void make_recovered(const char *dir, const job_state dead[4], const job_state finished[4])
+{
+    bl_error err;
+    bl_store *store;
+    const job_checkpoint c6 = {6, 4, 30, 1, BL_COMMITTED, NULL, 0, NULL, 0};
+    make_dead(dir, "running", "node7", 4242, dead);
+    must(bl_store_open(dir, BL_STABLE_PROCESS, &store, &err), &err);
+    must(bl_store_next_incarnation(store, &err), &err);
+    job_commit(store, &c6);
+    job_live(store, &(job_tables){&c6, 4, NULL, 0, NULL, finished, "node7", 4343});
+    must(bl_store_set_state(store, "finished", &err), &err);
+    bl_store_close(store);
+}
+
 int job_scenario(const char *dir, const char *name)
 {
     static const job_state dead[4] = {{BL_LIVE_STARTED, 0, 27}, {BL_LIVE_STARTED, 0, 26}, {BL_LIVE_KILLED, 1, 27},
                                       {BL_LIVE_STARTED, 0, 24}};
     static const job_state silent[4] = {{BL_LIVE_STARTED, 0, 27}, {BL_LIVE_STARTED, 0, 26}, {BL_LIVE_STARTED, 0, 27},
                                         {BL_LIVE_STARTED, 0, 24}};
-    static const job_state finished[4] = {{BL_LIVE_FINISHED, 0, 27}, {BL_LIVE_FINISHED, 0, 27}, {BL_LIVE_FINISHED, 0, 27},
-                                          {BL_LIVE_FINISHED, 0, 27}};
+    static const job_state finished[4] = {{BL_LIVE_FINISHED, 0, 33}, {BL_LIVE_FINISHED, 0, 33}, {BL_LIVE_FINISHED, 0, 33},
+                                          {BL_LIVE_FINISHED, 0, 33}};
     if (strcmp(name, "dead") == 0)
         make_dead(dir, "failed", "node7", 4242, dead);
     else if (strcmp(name, "silent") == 0)
@@ -215,6 +231,8 @@ int job_scenario(const char *dir, const char *name)
         make_dead(dir, "running", NULL, (int32_t)getppid(), silent);
     else if (strcmp(name, "elsewhere") == 0)
         make_dead(dir, "running", "node7", 4242, silent);
+    else if (strcmp(name, "recovered") == 0)
+        make_recovered(dir, dead, finished);
     else if (strcmp(name, "chain") == 0)
         make_chain(dir, 40);
     else

@@ -241,6 +241,40 @@ static void abandoned_checkpoint_is_not_on_the_way(void **state)
     assert_int_equal(bl_story_number(&f->story, 2), 2);
 }
 
+/* The next incarnation has removed what this one fell back to: its tables still tell. */
+static void checkpoint_removed_since_is_known_from_the_tables(void **state)
+{
+    fixture *f = *state;
+    bl_error err = {0, ""};
+    const flow flows[] = {{2, 3, 2, 2}};
+    const job_state dead[4] = {{BL_LIVE_STARTED, 0, 13}, {BL_LIVE_STARTED, 0, 13}, {BL_LIVE_KILLED, 1, 14},
+                               {BL_LIVE_STARTED, 0, 13}};
+    const job_checkpoint c2 = {.number = 2, .base = 1, .safe_point = 20, .decision = BL_COMMITTED};
+    bl_store *store = job_new(f->dir, 4);
+    job_commit(store, &first);
+    job_live(store, &(job_tables){.last = &first, .flows = flows, .nflows = 1, .states = dead});
+    assert_int_equal(bl_store_next_incarnation(store, &err), BELAY_OK);
+    job_commit(store, &c2);
+    job_live(store, &(job_tables){.last = &c2, .base = 1, .states = running});
+    assert_int_equal(bl_commit_remove(store, 1, &err), BELAY_OK);
+    for (uint32_t rank = 0; rank < 4; rank++)
+        assert_int_equal(bl_snapshot_remove(store, rank, 1, &err), BELAY_OK);
+    bl_store_close(store);
+    read_story(f, 0);
+    assert_int_equal(f->story.last, 1);
+    assert_line(f, 999, 999, 1, 1);
+    uint64_t points;
+    double seconds;
+    bl_story_loss(&f->story, 2, 1, &points, &seconds);
+    assert_int_equal(points, 4);
+    assert_float_equal(seconds, 2, 1e-6);
+    bl_story_clear(&f->story);
+    bl_view_free(&f->view);
+    read_story(f, 1); /* the newest one does not believe in what is not there */
+    assert_int_equal(f->story.last, 1);
+    assert_int_equal(bl_story_number(&f->story, 1), 2);
+}
+
 /* An incarnation that has not committed anything yet: its counters began at zero when it resumed. */
 static void resumed_incarnation_counts_from_its_base(void **state)
 {
@@ -284,7 +318,7 @@ static void unusable_checkpoint_is_left_out_and_its_interval_reopens(void **stat
     assert_line(f, 1, 1, 999, 999);
 }
 
-/* What an independent protocol would record: P0 received in its interval 2 what P1 sent in its interval 1, and so on. */
+/* As an independent protocol could record it: rank 0 received in interval 2 what rank 1 sent in its interval 3. */
 static void recorded_dependencies_across_checkpoints_make_a_domino(void **state)
 {
     fixture *f = *state;
@@ -300,6 +334,22 @@ static void recorded_dependencies_across_checkpoints_make_a_domino(void **state)
     assert_int_equal(f->story.tables, 0);
     assert_line(f, 1, 0, 2, 2); /* interval 3 of rank 1 is gone, so interval 2 of rank 0, so interval 1 of rank 1 */
     assert_true(f->story.line.total_domino);
+}
+
+/* Counters are cumulative: five collectives before checkpoint 1 are not five more before checkpoint 2. */
+static void collectives_of_one_interval_do_not_bind_in_the_next(void **state)
+{
+    fixture *f = *state;
+    static const link_ links[] = {{1, 3, 0, 2}};
+    const job_checkpoint c1 = {.number = 1, .safe_point = 10, .decision = BL_COMMITTED, .links = links, .nlinks = 1,
+                               .collectives = 5},
+                         c2 = {.number = 2, .safe_point = 20, .decision = BL_COMMITTED, .collectives = 5};
+    bl_store *store = job_new(f->dir, 4);
+    job_commit(store, &c1);
+    job_commit(store, &c2);
+    bl_store_close(store);
+    read_story(f, UINT32_MAX);
+    assert_line(f, 1, 2, 2, 2);
 }
 
 static void job_without_checkpoints_begins_from_the_start(void **state)
@@ -376,9 +426,11 @@ int main(void)
         TEST(collectives_bind_those_that_took_part),
         TEST(table_that_missed_the_commit_is_corrected_by_the_snapshot),
         TEST(abandoned_checkpoint_is_not_on_the_way),
+        TEST(checkpoint_removed_since_is_known_from_the_tables),
         TEST(resumed_incarnation_counts_from_its_base),
         TEST(unusable_checkpoint_is_left_out_and_its_interval_reopens),
         TEST(recorded_dependencies_across_checkpoints_make_a_domino),
+        TEST(collectives_of_one_interval_do_not_bind_in_the_next),
         TEST(job_without_checkpoints_begins_from_the_start),
         TEST(restart_needs_every_snapshot_and_a_good_record),
         TEST(one_missing_copy_of_a_record_is_seen),
