@@ -261,7 +261,7 @@ static int write_copy(const bl_store *store, uint32_t checkpoint, char half, con
         code = bl_file_write(store, temporary, bytes, size, err);
     if (code != BELAY_OK)
         return code;
-    if (rename(temporary, path) != 0) {
+    if (bl_file_rename(store, temporary, path) != 0) {
         code = bl_fail_errno(err, "cannot rename %s to %s", temporary, path);
         (void)unlink(temporary);
         return code;

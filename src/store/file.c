@@ -117,6 +117,13 @@ int bl_file_read(const char *path, size_t limit, char **bytes, size_t *size, bl_
     return code;
 }
 
+int bl_file_rename(const bl_store *store, const char *from, const char *to)
+{
+    if (store->before_rename)
+        store->before_rename();
+    return rename(from, to);
+}
+
 int bl_file_remove(const char *path, bl_error *err)
 {
     if (unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR)

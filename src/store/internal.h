@@ -27,6 +27,7 @@ struct bl_store {
     bool joined;                    /* writes are allowed, on behalf of `incarnation` */
     uint32_t incarnation;
     uint32_t rank_dir;              /* the rank whose directory was made durable; UINT32_MAX: none yet */
+    void (*before_rename)(void);    /* NULL, or bl_store_before_rename */
     bool swept;                     /* leftovers of older incarnations in commit/ were removed */
 };
 
@@ -62,6 +63,9 @@ bool bl_name_number(const char *name, const char *prefix, int width, uint32_t ma
 typedef struct bl_numbers { uint32_t *at; size_t count, room; } bl_numbers;
 int bl_numbers_add(bl_numbers *numbers, uint32_t number, bl_error *err);
 void bl_numbers_finish(bl_numbers *numbers); /* ascending, each once */
+
+/* rename() with the hook before it; 0, or -1 with errno. */
+int bl_file_rename(const bl_store *store, const char *from, const char *to);
 
 /* --- digest.c --- */
 

@@ -279,6 +279,11 @@ void bl_store_close(bl_store *store)
     free(store);
 }
 
+void bl_store_before_rename(bl_store *store, void (*hook)(void))
+{
+    store->before_rename = hook;
+}
+
 const bl_job *bl_store_job(const bl_store *store)
 {
     return &store->job;

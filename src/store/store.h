@@ -68,6 +68,10 @@ int bl_store_join(bl_store *store, uint32_t incarnation, bl_error *err);
 /* Rewrites the state in job.json (fenced: BELAY_ERR_STALE for an older incarnation). */
 int bl_store_set_state(bl_store *store, const char *state, bl_error *err);
 
+/* `hook` is called just before a finished file (a snapshot, the mirror of a commit record) gets its final name: the place
+ * where a death leaves the most behind, for fault injection. */
+void bl_store_before_rename(bl_store *store, void (*hook)(void));
+
 /* --- snapshots --- */
 
 enum bl_type {
