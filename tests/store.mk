@@ -1,1 +1,19 @@
 # tests of src/store
+store_test_common = tests/unit/test_store_common.c tests/unit/test_store_common.h
+store_test_cppflags = $(AM_CPPFLAGS) -D_GNU_SOURCE -I$(top_srcdir)/tests/unit
+store_test_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(HDF5_CFLAGS)
+store_test_libs = libbl_store.la libbl_util.la $(HDF5_LIBS) $(CMOCKA_LIBS)
+
+PURE_TESTS += tests/unit/test_store tests/unit/test_store_snapshot tests/unit/test_store_commit
+tests_unit_test_store_SOURCES = tests/unit/test_store.c $(store_test_common)
+tests_unit_test_store_CPPFLAGS = $(store_test_cppflags)
+tests_unit_test_store_CFLAGS = $(store_test_cflags)
+tests_unit_test_store_LDADD = $(store_test_libs)
+tests_unit_test_store_snapshot_SOURCES = tests/unit/test_store_snapshot.c $(store_test_common)
+tests_unit_test_store_snapshot_CPPFLAGS = $(store_test_cppflags)
+tests_unit_test_store_snapshot_CFLAGS = $(store_test_cflags)
+tests_unit_test_store_snapshot_LDADD = $(store_test_libs)
+tests_unit_test_store_commit_SOURCES = tests/unit/test_store_commit.c $(store_test_common)
+tests_unit_test_store_commit_CPPFLAGS = $(store_test_cppflags)
+tests_unit_test_store_commit_CFLAGS = $(store_test_cflags)
+tests_unit_test_store_commit_LDADD = $(store_test_libs)

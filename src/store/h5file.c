@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "store/internal.h"
+#include "store/seal.h"
 
 enum { WRITEBACK = 8 << 20 }; /* bytes handed to the disk at a time while the next are copied */
 
@@ -130,11 +131,11 @@ int bl_h5_quietly(int (*body)(void *context), void *context)
 static herr_t keep_text(unsigned depth, const H5E_error2_t *entry, void *text)
 {
     (void)depth;
-    snprintf(text, 128, "%s", entry->desc ? entry->desc : "no reason given");
+    snprintf(text, BL_WHY, "%s", entry->desc ? entry->desc : "no reason given");
     return 1; /* the first is the innermost */
 }
 
-const char *bl_h5_text(char text[128])
+const char *bl_h5_text(char text[BL_WHY])
 {
     strcpy(text, "no reason given");
     (void)H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_text, text);
@@ -160,23 +161,19 @@ static hid_t access_list(bl_h5file *file)
     return list;
 }
 
-static int start(const char *path, bl_h5file *file, bool create, bl_error *err)
+/* HDF5's part of opening; `why` is its reason if it refuses. */
+static int start(const char *path, bl_h5file *file, bool create, char why[BL_WHY])
 {
-    char text[128];
     hid_t list = access_list(file);
     file->id = list < 0 ? -1
         : create ? H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, list) : H5Fopen(path, H5F_ACC_RDONLY, list);
     if (file->id < 0)
-        (void)bl_h5_text(text);
+        (void)bl_h5_text(why);
     if (list >= 0)
         (void)H5Pclose(list);
-    if (file->id >= 0)
-        return BELAY_OK;
-    errno = file->error;
-    return file->error && (create || errno != EIO)
-        ? bl_fail_errno(err, "cannot %s %s", create ? "create" : "read", path)
-        : bl_fail(err, create ? BELAY_ERR_SYSTEM : BELAY_ERR_DAMAGED, "%s %s: HDF5 says: %s", path,
-                  create ? "cannot be created" : "is damaged", text);
+    if (file->id < 0 && file->error)
+        snprintf(why, BL_WHY, "%s", strerror(file->error));
+    return file->id < 0 ? -1 : 0;
 }
 
 static bl_h5file *new_file(int fd, bool durable)
@@ -194,6 +191,7 @@ static bl_h5file *new_file(int fd, bool durable)
 
 int bl_h5_create(const char *path, bool durable, bl_h5file **file, bl_error *err)
 {
+    char why[BL_WHY];
     *file = NULL;
     (void)unlink(path);
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
@@ -204,41 +202,43 @@ int bl_h5_create(const char *path, bool durable, bl_h5file **file, bl_error *err
         (void)unlink(path);
         return bl_fail(err, BELAY_ERR_MEMORY, "no memory to create %s", path);
     }
-    int code = start(path, made, true, err);
-    if (code == BELAY_OK) {
+    if (start(path, made, true, why) == 0) {
         *file = made;
-    } else {
-        bl_h5_free(made);
-        (void)unlink(path);
+        return BELAY_OK;
     }
-    return code;
+    bl_h5_free(made);
+    (void)unlink(path);
+    return bl_fail(err, BELAY_ERR_SYSTEM, "cannot create %s: %s", path, why);
 }
 
-int bl_h5_open(const char *path, bl_h5file **file, bl_error *err)
+int bl_h5_open(const char *path, bl_h5file **file, char why[BL_WHY], bl_error *err)
 {
     struct stat status;
     *file = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return bl_fail(err, BELAY_ERR_NONE, "%s does not exist", path);
-    if (fd < 0 && errno == ELOOP)
-        return bl_fail(err, BELAY_ERR_DAMAGED, "%s is a symbolic link: snapshots are regular files", path);
-    if (fd < 0)
+    if (fd < 0 && errno != ELOOP)
         return bl_fail_errno(err, "cannot open %s", path);
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
-        close(fd);
-        return bl_fail(err, BELAY_ERR_DAMAGED, "%s is not a regular file", path);
+    if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+        snprintf(why, BL_WHY, "it is %s", fd < 0 ? "a symbolic link" : "not a regular file");
+        if (fd >= 0)
+            close(fd);
+        return BELAY_ERR_DAMAGED;
     }
     bl_h5file *made = new_file(fd, false);
     if (!made)
         return bl_fail(err, BELAY_ERR_MEMORY, "no memory to open %s", path);
     made->size = (uint64_t)status.st_size;
-    int code = start(path, made, false, err);
-    if (code == BELAY_OK)
+    const char *wrong = bl_seal_check(fd, made->size);
+    if (wrong)
+        snprintf(why, BL_WHY, "%s", wrong);
+    if (!wrong && start(path, made, false, why) == 0) {
         *file = made;
-    else
-        bl_h5_free(made);
-    return code;
+        return BELAY_OK;
+    }
+    bl_h5_free(made);
+    return BELAY_ERR_DAMAGED;
 }
 
 int bl_h5_close(bl_h5file *file)

@@ -16,6 +16,8 @@
 
 #include "store/store.h"
 
+enum { BL_WHY = 128 }; /* bytes of a reason */
+
 typedef struct bl_h5file {
     H5FD_t driver;      /* HDF5 knows this part only */
     hid_t id;           /* -1 once HDF5 is done with it */
@@ -30,11 +32,12 @@ typedef struct bl_h5file {
 /* Runs body(context) with HDF5's error printing off in this thread, and puts it back. */
 int bl_h5_quietly(int (*body)(void *context), void *context);
 /* The innermost entry of HDF5's error stack; call it right after the failure. */
-const char *bl_h5_text(char text[128]);
+const char *bl_h5_text(char text[BL_WHY]);
 
-/* Both are called inside bl_h5_quietly; the file has to be new, or regular, and is given back with bl_h5_free. */
+/* Both are called inside bl_h5_quietly; what they open is given back with bl_h5_free.  A file that is no good is
+ * BELAY_ERR_DAMAGED with the reason in `why` and *err untouched: the caller knows what the file was to be. */
 int bl_h5_create(const char *path, bool durable, bl_h5file **file, bl_error *err);
-int bl_h5_open(const char *path, bl_h5file **file, bl_error *err);
+int bl_h5_open(const char *path, bl_h5file **file, char why[BL_WHY], bl_error *err);
 /* Ends HDF5's part (the descriptor stays open); -1 with file->error or HDF5's error text set. */
 int bl_h5_close(bl_h5file *file);
 int bl_h5_sync(bl_h5file *file);

@@ -44,7 +44,7 @@ static int damaged(const bl_reader *r, bl_error *err, const char *format, ...)
 /* HDF5 could not do it: a failing disk, or contents that make no sense. */
 static int h5_damaged(const bl_reader *r, const char *what)
 {
-    char text[128];
+    char text[BL_WHY];
     (void)bl_h5_text(text);
     return damaged(r, r->err, "%s cannot be read: %s", what, r->file->error ? strerror(r->file->error) : text);
 }
@@ -305,7 +305,10 @@ static int read_group(bl_reader *r, const char *name, int (*body)(bl_reader *, h
 static int read_file(void *context)
 {
     bl_reader *r = context;
-    int code = bl_h5_open(r->path, &r->file, r->err);
+    char why[BL_WHY];
+    int code = bl_h5_open(r->path, &r->file, why, r->err);
+    if (code == BELAY_ERR_DAMAGED)
+        return damaged(r, r->err, "%s", why);
     if (code == BELAY_OK)
         code = read_group(r, "belay", read_belay);
     if (code == BELAY_OK)

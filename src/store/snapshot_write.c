@@ -2,6 +2,7 @@
 #include "store/h5file.h"
 #include "store/internal.h"
 #include "store/layout.h"
+#include "store/seal.h"
 
 #include <errno.h>
 #include <math.h>
@@ -18,6 +19,8 @@ typedef struct writer {
     bl_row *rows;
     bl_origin origin;
     bl_digest digest;
+    bl_range *bulk;                 /* where the large variables lie */
+    size_t nbulk;
     bl_h5file *file;
     hid_t plain;                    /* creation properties of every dataset */
     char final[BL_PATH], temporary[BL_PATH];
@@ -61,7 +64,8 @@ static int sort_variables(writer *w)
     const bl_snapshot *s = w->s;
     w->sorted = malloc((s->nvariables + 1) * sizeof *w->sorted);
     w->rows = calloc(s->nvariables + 1, sizeof *w->rows);
-    if (!w->sorted || !w->rows)
+    w->bulk = calloc(s->nvariables + 1, sizeof *w->bulk);
+    if (!w->sorted || !w->rows || !w->bulk)
         return bl_fail(w->err, BELAY_ERR_MEMORY, "no memory to list %zu variables", s->nvariables);
     for (size_t i = 0; i < s->nvariables; i++) {
         int code = check_variable(w, &s->variables[i]);
@@ -99,7 +103,7 @@ static int check_snapshot(writer *w)
 
 static int h5_failed(const writer *w, const char *what)
 {
-    char text[128];
+    char text[BL_WHY];
     (void)bl_h5_text(text);
     errno = w->file->error;
     return w->file->error
@@ -108,11 +112,13 @@ static int h5_failed(const writer *w, const char *what)
                   w->s->rank, w->s->checkpoint, what, w->temporary, text);
 }
 
-/* One dataset, one H5Dwrite.  Closes the type and the space. */
-static int write_dataset(const writer *w, hid_t group, const char *name, hid_t type, hid_t space, const void *data)
+/* One dataset, one H5Dwrite.  Closes the type and the space; says where the data lies. */
+static int write_dataset(const writer *w, hid_t group, const char *name, hid_t type, hid_t space, const void *data,
+                         bl_range *where)
 {
     hid_t set = type < 0 || space < 0 ? -1 : H5Dcreate2(group, name, type, space, H5P_DEFAULT, w->plain, H5P_DEFAULT);
-    int bad = set < 0 || (data && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0);
+    int bad = set < 0 || (where->bytes > 0 && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0);
+    where->offset = bad || where->bytes == 0 ? 0 : H5Dget_offset(set);
     int code = bad ? h5_failed(w, name) : BELAY_OK;
     if (set >= 0 && H5Dclose(set) < 0 && !bad)
         code = h5_failed(w, name);
@@ -121,10 +127,10 @@ static int write_dataset(const writer *w, hid_t group, const char *name, hid_t t
     return code == BELAY_OK && w->file->error ? h5_failed(w, name) : code;
 }
 
-static int write_variable(const writer *w, hid_t group, const bl_variable *v, bl_row *row)
+static int write_variable(writer *w, hid_t group, const bl_variable *v, bl_row *row)
 {
     hsize_t shape[BL_DIMS_MAX];
-    uint64_t bytes = bl_variable_bytes(v);
+    bl_range where = { 0, bl_variable_bytes(v) };
     memcpy(row->name, v->name, strlen(v->name));
     memcpy(row->type, bl_type_name(v->type), strlen(bl_type_name(v->type)));
     row->element = v->element;
@@ -132,10 +138,12 @@ static int write_variable(const writer *w, hid_t group, const bl_variable *v, bl
     for (int i = 0; i < v->dims; i++)
         shape[i] = row->shape[i] = v->shape[i];
     hid_t space = v->dims == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(v->dims, shape, NULL);
-    int code = write_dataset(w, group, v->name, bl_data_type(v->type, v->element), space, bytes > 0 ? v->data : NULL);
+    int code = write_dataset(w, group, v->name, bl_data_type(v->type, v->element), space, v->data, &where);
     if (code != BELAY_OK)
         return code;
-    bl_digest sum = bl_digest_of(v->data, bytes);
+    if (where.bytes >= BL_BULK_MIN)
+        w->bulk[w->nbulk++] = where;
+    bl_digest sum = bl_digest_of(v->data, where.bytes);
     row->low = sum.low;
     row->high = sum.high;
     return BELAY_OK;
@@ -153,7 +161,7 @@ static int write_attribute(const writer *w, hid_t group, const bl_attribute *att
     return code;
 }
 
-static int write_state(const writer *w, hid_t group)
+static int write_state(writer *w, hid_t group)
 {
     int code = BELAY_OK;
     for (size_t i = 0; code == BELAY_OK && i < w->s->nvariables; i++)
@@ -178,8 +186,9 @@ static int write_belay(writer *w, hid_t group)
     bl_digest_text(w->digest, w->origin.digest);
     for (int t = 0; code == BELAY_OK && t < BL_TABLES; t++) {
         hsize_t count = tables[t].count;
+        bl_range where = { 0, count * bl_table_bytes[t] };
         code = write_dataset(w, group, bl_table_names[t], bl_table_type(t), H5Screate_simple(1, &count, NULL),
-                             count > 0 ? tables[t].rows : NULL);
+                             tables[t].rows, &where);
     }
     for (int i = 0; code == BELAY_OK && i < BL_ATTRIBUTES; i++)
         code = write_attribute(w, group, &bl_attributes[i]);
@@ -207,6 +216,14 @@ static int write_groups(writer *w)
     return code;
 }
 
+static int finish(const writer *w)
+{
+    if (bl_seal_write(w->file->fd, w->file->size, w->bulk, w->nbulk) == 0)
+        return bl_h5_sync(w->file);
+    w->file->error = errno;
+    return -1;
+}
+
 static int write_file(void *context)
 {
     writer *w = context;
@@ -221,7 +238,7 @@ static int write_file(void *context)
     code = write_groups(w);
     (void)H5Pclose(w->plain);
     int closed = bl_h5_close(w->file);
-    if (code == BELAY_OK && (closed != 0 || bl_h5_sync(w->file) != 0))
+    if (code == BELAY_OK && (closed != 0 || finish(w) != 0))
         code = h5_failed(w, "the end");
     bl_h5_free(w->file);
     return code;
@@ -238,7 +255,7 @@ static int publish(const writer *w)
         return code;
     if (lstat(w->final, &status) == 0)
         code = bl_fail(w->err, BELAY_ERR_ARG, "%s is there already: no checkpoint is written twice", w->final);
-    else if (errno != ENOENT || rename(w->temporary, w->final) != 0)
+    else if (errno != ENOENT || bl_file_rename(w->store, w->temporary, w->final) != 0)
         code = bl_fail_errno(w->err, "cannot rename %s to %s", w->temporary, w->final);
     bl_fence_leave(&fence);
     return code;
@@ -300,5 +317,6 @@ int bl_snapshot_write(bl_store *store, const bl_snapshot *snapshot, bl_digest *d
         *digest = w.digest;
     free(w.sorted);
     free(w.rows);
+    free(w.bulk);
     return code;
 }
