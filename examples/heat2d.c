@@ -24,6 +24,7 @@
 #include "digest.h"
 
 enum { UP, DOWN, LEFT, RIGHT, SIDES };
+enum { SWEEPS = 4 }; /* relaxations a step */
 
 typedef struct plate {
     MPI_Comm grid;
@@ -136,10 +137,13 @@ static void run(plate *p, int steps, int quiet)
     double began = MPI_Wtime();
     int first = step;
     for (; step < steps; step++) {
-        belay_protect_array("temperature", p->now, 2, shape, MPI_DOUBLE); /* relax() swaps the two fields */
+        belay_protect_array("temperature", p->now, 2, shape, MPI_DOUBLE); /* relax() has swapped the two fields */
         belay_checkpoint(NULL);
-        exchange_halo(p);
-        double change = relax(p);
+        double change = 0;
+        for (int sweep = 0; sweep < SWEEPS; sweep++) {
+            exchange_halo(p);
+            change = relax(p);
+        }
         MPI_Allreduce(&change, &residual, 1, MPI_DOUBLE, MPI_SUM, p->grid);
         if (p->rank == 0 && !quiet && (step + 1) % 20 == 0) {
             printf("heat2d: step %3d, change %.6e\n", step + 1, residual);
