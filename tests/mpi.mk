@@ -1,1 +1,9 @@
-# tests of src/mpi
+# tests of src/mpi and src/run
+mpi_scripts = tests/fault/run_steps.sh tests/fault/run_points.sh tests/fault/run_random.sh tests/mpi/transit.sh
+MPI_TESTS += $(mpi_scripts)
+EXTRA_DIST += $(mpi_scripts) tests/mpi/lib.sh
+
+check_PROGRAMS += tests/mpi/breaker
+tests_mpi_breaker_SOURCES = tests/mpi/breaker.c
+tests_mpi_breaker_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
+tests_mpi_breaker_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
