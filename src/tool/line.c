@@ -10,6 +10,9 @@
 
 enum { RANKS_SHOWN = 8, HOPS_SHOWN = 6 };
 
+/* The tables hold the time of a safe point only now and then: less than this may be nothing but that. */
+#define TIME_SHOWN_S 0.05
+
 /* The first hop of a rank's certificate and how long it is; count 0: the rank keeps its memory. */
 typedef struct reason {
     bl_hop hop;
@@ -117,8 +120,10 @@ static bl_text points_and_seconds(uint64_t least, uint64_t most, double least_s,
     bl_text text, points = bl_text_count(most, "safe point");
     if (least != most)
         snprintf(points.s, sizeof points.s, "%.32s to %.48s", bl_text_number(least).s, bl_text_count(most, "safe point").s);
-    if (least_s < 0)
+    if (most_s < TIME_SHOWN_S)
         snprintf(text.s, sizeof text.s, "%.80s", points.s);
+    else if (least_s < TIME_SHOWN_S)
+        snprintf(text.s, sizeof text.s, "%.80s, up to %.32s", points.s, bl_text_seconds(most_s).s);
     else if (strcmp(bl_text_seconds(least_s).s, bl_text_seconds(most_s).s) == 0)
         snprintf(text.s, sizeof text.s, "%.80s, %.32s", points.s, bl_text_seconds(most_s).s);
     else
@@ -209,9 +214,9 @@ static void print_death(const char *before, const bl_live_header *table)
     printf("  %srank %u %s", before, table->rank, how_it_ended(table).s);
     if (table->safe_point != UINT64_MAX)
         printf(" at safe point %" PRIu64, table->safe_point);
-    if (table->checkpoint_ns > 0 && table->safe_point_ns >= table->checkpoint_ns)
-        printf(", %s after %s", bl_text_seconds(bl_seconds(table->safe_point_ns - table->checkpoint_ns)).s,
-               table->checkpoint ? "its last checkpoint" : "it began");
+    double seconds = bl_seconds(table->safe_point_ns) - bl_seconds(table->checkpoint_ns);
+    if (table->checkpoint_ns > 0 && table->safe_point_ns > 0 && seconds >= TIME_SHOWN_S)
+        printf(", %s after %s", bl_text_seconds(seconds).s, table->checkpoint ? "its last checkpoint" : "it began");
     printf(" (host %s, process %d)\n", bl_text_clean(table->host).s, (int)table->pid);
 }
 

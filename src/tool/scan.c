@@ -23,11 +23,10 @@ static bool numbered(const char *name, const char *prefix, const char *suffix, u
         return false;
     const char *digits = name + length;
     size_t count = strspn(digits, "0123456789");
-    if (count == 0 || count > 10 || strcmp(digits + count, suffix) != 0)
+    if (count == 0 || count > 9 || strcmp(digits + count, suffix) != 0)
         return false;
-    unsigned long long value = strtoull(digits, NULL, 10);
-    *number = (uint32_t)value;
-    return value < UINT32_MAX;
+    *number = (uint32_t)strtoul(digits, NULL, 10);
+    return true;
 }
 
 /* "ckpt-000012.h5.tmp-0003": a temporary of incarnation 3. */

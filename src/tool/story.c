@@ -40,6 +40,12 @@ static int append(heap *h, const void *element, bl_error *err)
     return BELAY_OK;
 }
 
+/* No sum of counters of this size overflows, and no job reaches it.  Several may be given joined by | . */
+static int check_counters(uint32_t rank, uint64_t counters, bl_error *err)
+{
+    return counters >> 40 ? bl_fail(err, BELAY_ERR_DAMAGED, "rank %u counts an impossible number of messages", rank) : BELAY_OK;
+}
+
 static void note(bl_story *story, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void note(bl_story *story, const char *format, ...)
 {
@@ -52,6 +58,11 @@ static void note(bl_story *story, const char *format, ...)
     vsnprintf(story->note[story->notes], sizeof *story->note, format, args);
     va_end(args);
     bl_text_wash(story->note[story->notes++]);
+}
+
+static int append_part(heap *to, uint64_t comm, uint32_t interval, uint32_t rank, int64_t started, bl_error *err)
+{
+    return append(to, &(bl_story_part){comm, interval, rank, started}, err);
 }
 
 /* --- which checkpoints lie on the way to this incarnation --- */
@@ -94,7 +105,9 @@ static int gather_snapshot(gathering *g, const bl_view_checkpoint *c, uint32_t r
     }
     for (size_t k = 0; rc == BELAY_OK && k < snapshot->ncollectives; k++) {
         const bl_collectives *on = &snapshot->collectives[k];
-        rc = append(&g->parts, &(bl_story_part){on->comm, c->number, rank, (int64_t)on->started}, err);
+        rc = check_counters(rank, on->started, err);
+        if (rc == BELAY_OK)
+            rc = append_part(&g->parts, on->comm, c->number, rank, (int64_t)on->started, err);
     }
     *base = snapshot->line_base;
     memcpy(story->protocol, snapshot->protocol, sizeof story->protocol);
@@ -214,31 +227,44 @@ static int subtract_snapshot(gathering *g, uint32_t rank, bl_error *err)
         return rc;
     for (size_t k = 0; rc == BELAY_OK && k < snapshot->nchannels; k++) {
         const bl_channel *channel = &snapshot->channels[k];
-        rc = append_channel(g, rank, channel->peer, -(int64_t)channel->sent, -(int64_t)channel->received, err);
+        rc = check_counters(rank, channel->sent | channel->received, err);
+        if (rc == BELAY_OK)
+            rc = append_channel(g, rank, channel->peer, -(int64_t)channel->sent, -(int64_t)channel->received, err);
     }
     for (size_t k = 0; rc == BELAY_OK && k < snapshot->ncollectives; k++) {
         const bl_collectives *on = &snapshot->collectives[k];
-        rc = append(&g->open_parts, &(bl_story_part){on->comm, 0, rank, -(int64_t)on->started}, err);
+        rc = check_counters(rank, on->started, err);
+        if (rc == BELAY_OK)
+            rc = append_part(&g->open_parts, on->comm, 0, rank, -(int64_t)on->started, err);
     }
     bl_snapshot_close(reader);
     return rc;
 }
 
+static int gather_slot(gathering *g, uint32_t rank, const bl_live_slot *slot, bool since_checkpoint, bl_error *err)
+{
+    int rc = check_counters(rank, slot->sent | slot->received | slot->at_sent | slot->at_received, err);
+    if (rc != BELAY_OK)
+        return rc;
+    int64_t sent = (int64_t)slot->sent - (since_checkpoint ? (int64_t)slot->at_sent : 0);
+    int64_t received = (int64_t)slot->received - (since_checkpoint ? (int64_t)slot->at_received : 0);
+    return append_channel(g, rank, slot->peer, sent, received, err);
+}
+
 static int gather_slots(gathering *g, uint32_t rank, const bl_live *live, bool since_checkpoint, bl_error *err)
 {
     int rc = BELAY_OK;
-    for (uint32_t k = 0; rc == BELAY_OK && k < live->header->channel_slots; k++) {
-        const bl_live_slot *slot = &live->slot[k];
-        uint64_t sent = slot->sent - (since_checkpoint ? slot->at_sent : 0);
-        uint64_t received = slot->received - (since_checkpoint ? slot->at_received : 0);
-        if (slot->comm)
-            rc = append_channel(g, rank, slot->peer, (int64_t)sent, (int64_t)received, err);
-    }
+    for (uint32_t k = 0; rc == BELAY_OK && k < live->header->channel_slots; k++)
+        if (live->slot[k].comm)
+            rc = gather_slot(g, rank, &live->slot[k], since_checkpoint, err);
     for (uint32_t k = 0; rc == BELAY_OK && k < live->header->collective_slots; k++) {
         const bl_live_collective *on = &live->collective[k];
-        uint64_t started = on->started - (since_checkpoint ? on->at_started : 0);
-        if (on->comm)
-            rc = append(&g->open_parts, &(bl_story_part){on->comm, 0, rank, (int64_t)started}, err);
+        if (!on->comm)
+            continue;
+        rc = check_counters(rank, on->started | on->at_started, err);
+        if (rc == BELAY_OK)
+            rc = append_part(&g->open_parts, on->comm, 0, rank,
+                             (int64_t)on->started - (since_checkpoint ? (int64_t)on->at_started : 0), err);
     }
     return rc;
 }
@@ -392,7 +418,7 @@ static int join_open_parts(gathering *g, bl_error *err)
         int64_t started = 0;
         while (next < g->open_parts.count && by_part(&open[next], &open[k]) == 0)
             started += open[next++].started;
-        rc = append(&g->parts, &(bl_story_part){open[k].comm, g->story->last + 1, open[k].rank, started}, err);
+        rc = append_part(&g->parts, open[k].comm, g->story->last + 1, open[k].rank, started, err);
         k = next;
     }
     return rc;
@@ -554,7 +580,7 @@ void bl_story_loss(const bl_story *story, uint32_t rank, uint32_t cut, uint64_t 
         *safe_points = table->safe_point - from;
     int64_t since = table->checkpoint_ns ? table->checkpoint_ns : table->first_step_ns;
     if (since > 0 && table->safe_point_ns >= since)
-        *seconds = bl_seconds(table->safe_point_ns - since);
+        *seconds = bl_seconds(table->safe_point_ns) - bl_seconds(since);
     if (cut < story->last && story->at[story->last] == &story->retired)
         *seconds = -1;
     else if (*seconds >= 0 && cut < story->last)

@@ -182,6 +182,20 @@ static void receivers_word_suffices_when_the_senders_table_is_gone(void **state)
     assert_line(f, 1, 1, 999, 999);
 }
 
+/* Whatever stands in a table: it is left out with a note, and its rank counts as failed. */
+static void impossible_counters_make_a_table_unreadable(void **state)
+{
+    fixture *f = *state;
+    const flow flows[] = {{0, 1, (uint64_t)1 << 63, 1}, {2, 3, 1, UINT64_MAX}};
+    const uint64_t started[4] = {5, 6, 6, 6};
+    make(f, flows, 2, started);
+    read_story(f, UINT32_MAX);
+    assert_int_equal(f->story.tables, 2);
+    assert_int_equal(f->story.notes, 2);
+    assert_int_equal(f->story.failed[0] + f->story.failed[3], 2);
+    assert_line(f, 1, 1, 1, 1);
+}
+
 static void collectives_bind_those_that_took_part(void **state)
 {
     fixture *f = *state;
@@ -423,6 +437,7 @@ int main(void)
         TEST(without_a_recorded_death_all_are_taken_as_failed),
         TEST(message_that_never_arrived_pulls_its_sender_back),
         TEST(receivers_word_suffices_when_the_senders_table_is_gone),
+        TEST(impossible_counters_make_a_table_unreadable),
         TEST(collectives_bind_those_that_took_part),
         TEST(table_that_missed_the_commit_is_corrected_by_the_snapshot),
         TEST(abandoned_checkpoint_is_not_on_the_way),
