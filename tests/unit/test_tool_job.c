@@ -174,9 +174,7 @@ static void make_dead(const char *dir, const char *state, const char *host, int3
     bl_store_close(store);
 }
 
-/* Many ranks in a chain, 0 <- 1 <- 2 ...: each received from the next one after checkpoint 1, and the last one called
- * MPI_Abort. */
-static void make_chain(const char *dir, uint32_t ranks)
+void job_chain(const char *dir, uint32_t ranks)
 {
     flow *flows = calloc(ranks, sizeof *flows);
     job_state *states = calloc(ranks, sizeof *states);
@@ -234,7 +232,7 @@ int job_scenario(const char *dir, const char *name)
     else if (strcmp(name, "recovered") == 0)
         make_recovered(dir, dead, finished);
     else if (strcmp(name, "chain") == 0)
-        make_chain(dir, 40);
+        job_chain(dir, 40);
     else
         return 0;
     return 1;

@@ -47,6 +47,10 @@ typedef struct job_tables {
 
 void job_live(bl_store *store, const job_tables *tables);
 
+/* Many ranks in a chain, 0 <- 1 <- 2 ...: each received from the next one after checkpoint 1, and the last one called
+ * MPI_Abort. */
+void job_chain(const char *dir, uint32_t ranks);
+
 /* Ready-made ones, by name: see test_tool_job.c.  Returns 0 when there is none of that name. */
 int job_scenario(const char *dir, const char *name);
 
