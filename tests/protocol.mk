@@ -21,9 +21,6 @@ tests_unit_test_commit_coordinated_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_commit_coordinated_LDADD = libbl_protocol.la libbl_util.la $(CMOCKA_LIBS)
 endif
 
-# The model, where Spin is installed; 77 is "skipped".
-check-local: check-model
-check-model:
-	@CC='$(CC)' SPIN='$(SPIN)' $(SHELL) $(srcdir)/tests/model/run.sh || test $$? -eq 77
-.PHONY: check-model
+# A script, so among the tests that are not programs; skipped where Spin is not installed.
+MPI_TESTS += tests/model/run.sh
 EXTRA_DIST += tests/model/commit.pml tests/model/run.sh

@@ -543,7 +543,6 @@ static void fire(struct world *w, uint32_t p)
     struct process *process = &w->process[p];
     bl_commit_event event = { .type = BL_EVENT_TIMEOUT, .timer = process->timer };
 
-    w->result.fired++;
     if (process->wait == BL_TIMER_READY && w->plan->mutant >= SIM_COMMIT_ON_TIMEOUT && w->plan->mutant <= SIM_ABORT_ON_TIMEOUT)
         event = (bl_commit_event){ .type = BL_EVENT_MESSAGE, .from = (p + 1) % w->plan->n,
                                    .checkpoint = process->m.checkpoint, .incarnation = INCARNATION,
@@ -597,8 +596,7 @@ static void go(struct world *w)
 static void check_end(struct world *w)
 {
     const sim_plan *plan = w->plan;
-    const bool faultless = !plan->lose && !plan->refuse && !plan->store_fails && !w->result.crashes && !w->result.fired &&
-                           !plan->hasty;
+    const bool faultless = !plan->lose && !plan->refuse && !plan->store_fails && !plan->hasty && !w->result.crashes;
 
     for (uint32_t p = 0; p < plan->n; p++)
         if (w->process[p].alive && !w->process[p].finished)

@@ -57,7 +57,7 @@ typedef struct sim_plan {
 typedef struct sim_result {
     bool ok;
     char why[200];
-    uint32_t boundaries, steps, crashes, fired;
+    uint32_t boundaries, steps, crashes;
     uint32_t committed, aborted, undecided;  /* checkpoints, by what the processes came to know */
     uint32_t lost;                           /* processes that gave up */
 } sim_result;
