@@ -2,6 +2,7 @@
 # Exit statuses of the tool, one line of reason on standard error, and what repair and gc do to the directory.
 set -u
 unset BELAY_DIR BELAY_SETTINGS
+build=$PWD
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
 failed=0
@@ -15,7 +16,7 @@ fail() {
 expect() {
     want=$1
     shift
-    timeout 60 ./belay "$@" >"$work/out" 2>"$work/err"
+    timeout 60 "$build/belay" "$@" >"$work/out" 2>"$work/err"
     got=$?
     [ $got -eq "$want" ] || fail "belay $*: status $got, not $want: $(cat "$work/err")"
     if [ $got -ne 0 ] && ! [ -s "$work/out" ]; then
@@ -64,7 +65,12 @@ export BELAY_DIR
 expect 0 ls
 expect 2 ls --dir "$work/nowhere"
 unset BELAY_DIR
+cd "$work" || exit 99
 expect 2 ls
+mv job belay.d
+expect 0 ls
+mv belay.d job
+cd "$build" || exit 99
 
 # --- what is not a job directory ---
 mkdir "$work/empty"
