@@ -1,6 +1,6 @@
 /* sim_commit.c - the commit machine through millions of random schedules of delay, loss, death and restart.
  *
- *   sim_commit                      seeds 1 to 3000000
+ *   sim_commit                      seeds 1 to 2000000
  *   sim_commit --seeds 50000000     more of them
  *   sim_commit --seed 4711          one, told step by step
  *   sim_commit --mutant NAME        with a broken driver: has to fail (commit_mutants lists the names)
@@ -59,7 +59,7 @@ static bool covers(const struct totals *t)
 
 int main(int argc, char **argv)
 {
-    uint64_t seed = 0, seeds = 3000000;
+    uint64_t seed = 0, seeds = 2000000;
     enum sim_mutant mutant = SIM_CORRECT;
     struct totals totals = { 0 };
 
