@@ -17,3 +17,17 @@ tests_unit_test_store_commit_SOURCES = tests/unit/test_store_commit.c $(store_te
 tests_unit_test_store_commit_CPPFLAGS = $(store_test_cppflags)
 tests_unit_test_store_commit_CFLAGS = $(store_test_cflags)
 tests_unit_test_store_commit_LDADD = $(store_test_libs)
+
+# Programs that stand between src/store and the system: what store_io.c defines comes before libc's.
+store_fault_common = tests/fault/store_io.c tests/fault/store_io.h tests/fault/store_scenario.c tests/fault/store_scenario.h \
+	$(store_test_common)
+
+PURE_TESTS += tests/fault/store_crash tests/fault/store_faults
+tests_fault_store_crash_SOURCES = tests/fault/store_crash.c $(store_fault_common)
+tests_fault_store_crash_CPPFLAGS = $(store_test_cppflags)
+tests_fault_store_crash_CFLAGS = $(store_test_cflags) $(XXHASH_CFLAGS)
+tests_fault_store_crash_LDADD = $(store_test_libs) $(XXHASH_LIBS)
+tests_fault_store_faults_SOURCES = tests/fault/store_faults.c $(store_fault_common)
+tests_fault_store_faults_CPPFLAGS = $(store_test_cppflags)
+tests_fault_store_faults_CFLAGS = $(store_test_cflags)
+tests_fault_store_faults_LDADD = $(store_test_libs)

@@ -10,18 +10,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Seconds since the epoch at which the process started, from /proc; 0 if there is no such process. */
+/* Seconds since the epoch at which the process started, from /proc; 0 if there is no such process, or only what is left of
+ * it until somebody waits for it: in a container that may be for ever. */
 static double started_s(int32_t pid)
 {
     char path[64], line[1024];
     unsigned long long ticks = 0, boot = 0;
+    char state;
     snprintf(path, sizeof path, "/proc/%" PRId32 "/stat", pid);
     FILE *file = fopen(path, "r");
     if (!file) return 0;
     char *after = fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL; /* the name may contain anything but this */
     fclose(file);
-    if (!after || sscanf(after + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
-                         &ticks) != 1) return 0;
+    if (!after || sscanf(after + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+                         &state, &ticks) != 2 || state == 'Z' || state == 'X') return 0;
     if (!(file = fopen("/proc/stat", "r"))) return 0;
     while (fgets(line, sizeof line, file) && sscanf(line, "btime %llu", &boot) != 1) continue;
     fclose(file);

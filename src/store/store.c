@@ -214,6 +214,8 @@ static int fill_dir(bl_store *store, bl_error *err)
     bl_store_path(store, path, "..");
     if (code == BELAY_OK)
         code = bl_dir_sync(store, path, err);
+    if (code == BELAY_OK)
+        code = bl_dir_sync(store, store->dir, err);
     return code == BELAY_OK ? write_job(store, err) : code;
 }
 
