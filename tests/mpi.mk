@@ -1,5 +1,6 @@
 # tests of src/mpi and src/run
-mpi_scripts = tests/fault/run_steps.sh tests/fault/run_points.sh tests/fault/run_random.sh tests/mpi/transit.sh
+mpi_scripts = tests/fault/run_steps.sh tests/fault/run_points.sh tests/fault/run_random.sh tests/mpi/transit.sh \
+	tests/fault/run_ends.sh tests/fault/run_stop.sh
 MPI_TESTS += $(mpi_scripts)
 EXTRA_DIST += $(mpi_scripts) tests/mpi/lib.sh
 
@@ -7,3 +8,10 @@ check_PROGRAMS += tests/mpi/breaker
 tests_mpi_breaker_SOURCES = tests/mpi/breaker.c
 tests_mpi_breaker_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_breaker_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
+
+check_PROGRAMS += tests/mpi/ends tests/mpi/fence
+tests_mpi_ends_SOURCES = tests/mpi/ends.c
+tests_mpi_ends_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
+tests_mpi_ends_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
+tests_mpi_fence_SOURCES = tests/mpi/fence.c
+tests_mpi_fence_LDADD = libbl_store.la libbl_util.la

@@ -165,12 +165,12 @@ static void begin(void)
     bl_rt.incarnation = o.incarnation;
     bl_rt.next_checkpoint = o.next_checkpoint;
     int rc = join_job(&o, &err);
+    listen_for_stop(); /* before set_up makes the live table: whoever sees it may send the request */
     if (rc == BELAY_OK) rc = set_up(&err);
     if (rc) bl_end_job(&err);
     find_shared_request();
     bl_inject_arm();
     bl_store_before_rename(bl_rt.store, before_rename);
-    listen_for_stop();
     atexit(on_exit_without_finalize);
     bl_rt.on = 1;
     bl_rt.counting = bl_rt.thread_level != MPI_THREAD_MULTIPLE; /* the tables have no locks */

@@ -29,6 +29,7 @@ typedef struct watcher {
     nfds_t count;
     uint8_t *known;                   /* [ranks] seen, or not on this host */
     uint32_t unknown;
+    int forwarded;                    /* the request to stop is on its way to the ranks */
     int64_t grace_until_ns, kill_at_ns;
 } watcher;
 
@@ -108,7 +109,14 @@ static void on_signal(watcher *w)
     snprintf(text, sizeof text, "asked to stop: waiting up to %g s for a checkpoint (SIGTERM or Ctrl-C again: end at once)",
              w->options->settings.grace_s);
     bl_event(w->events, "stopping", text, "signal", 'i', (int64_t)number, NULL);
-    kill(w->watch->mpirun, SIGUSR1); /* mpirun forwards it to every rank */
+}
+
+/* mpirun forwards it to every rank: once all are there and, their tables say, listen. */
+static void forward_request(watcher *w)
+{
+    if (!w->watch->asked || w->forwarded || w->unknown) return;
+    w->forwarded = 1;
+    kill(w->watch->mpirun, SIGUSR1);
 }
 
 static void on_time(watcher *w)
@@ -162,6 +170,7 @@ static void serve(watcher *w)
         }
         on_time(w);
         if (w->unknown) look_for_ranks(w);
+        forward_request(w);
     }
     if (w->unknown) look_for_ranks(w);
 }

@@ -102,6 +102,7 @@ begin() {
     (cd "$work" && exec "$@") >"$log" 2>&1 &
     begun=$!
 }
+begin_run() { name=$1; shift; begin "$name" "$belay" run -n 4 --dir "$scratch/$name" "$@"; }
 begun_ended() { ! kill -0 "$begun" 2>/dev/null; }
 finish() {
     wait_for "$limit" begun_ended || kill -9 "$begun"
