@@ -107,7 +107,11 @@ int bl_recovery_choose(bl_error *err)
             return BELAY_OK;
         }
         below = c.checkpoint;
-        if (bl_rt.rank == 0) bl_say("falling back to the checkpoint before %" PRIu32, c.checkpoint);
+        if (bl_rt.rank == 0) {
+            /* Its record must not count among the `keep` newest: that would retire the one we are falling back to. */
+            if (bl_commit_quarantine(bl_rt.store, c.checkpoint, err)) bl_end_job(err);
+            bl_say("falling back to the checkpoint before %" PRIu32, c.checkpoint);
+        }
     }
 }
 

@@ -447,3 +447,24 @@ int bl_commit_remove(bl_store *store, uint32_t checkpoint, bl_error *err)
     bl_fence_leave(&fence);
     return code;
 }
+
+int bl_commit_quarantine(bl_store *store, uint32_t checkpoint, bl_error *err)
+{
+    bl_fence fence;
+    char path[BL_PATH], to[BL_PATH];
+    int code = bl_fence_enter(store, &fence, err);
+    if (code != BELAY_OK)
+        return code;
+    bl_store_path(store, path, "quarantine");
+    code = bl_dir_make(path, err);
+    for (const char *half = "ba"; code == BELAY_OK && *half; half++) { /* the mirror first, as above */
+        record_path(store, checkpoint, *half, path);
+        bl_store_path(store, to, "quarantine/commit-%06u.%c", checkpoint, *half);
+        if (rename(path, to) != 0 && errno != ENOENT)
+            code = bl_fail_errno(err, "cannot move %s to %s", path, to);
+    }
+    if (code == BELAY_OK)
+        code = sync_commits(store, err);
+    bl_fence_leave(&fence);
+    return code;
+}

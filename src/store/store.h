@@ -177,6 +177,10 @@ int bl_store_highest(bl_store *store, uint32_t *checkpoint, bl_error *err);
 typedef void bl_note(void *context, const char *sentence);
 int bl_commit_newest(bl_store *store, uint32_t below, bl_commit_record *record, bl_note *note, void *context, bl_error *err);
 
+/* Moves both copies of the record of a checkpoint that cannot be restored to quarantine/, so that it no longer counts
+ * among those that are kept. */
+int bl_commit_quarantine(bl_store *store, uint32_t checkpoint, bl_error *err);
+
 /* --- garbage --- */
 
 /* Removes the record of `checkpoint` (mirror first, then main), then, by the caller's next call, its snapshots. */
