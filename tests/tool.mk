@@ -23,5 +23,5 @@ EXTRA_DIST += $(tool_scripts) \
 	tests/golden/tool-ls.txt tests/golden/tool-show.txt tests/golden/tool-show-rank.txt tests/golden/tool-show-aborted.txt \
 	tests/golden/tool-verify.txt tests/golden/tool-line.txt tests/golden/tool-line-json.txt tests/golden/tool-line-fail.txt \
 	tests/golden/tool-line-silent.txt tests/golden/tool-line-finished.txt tests/golden/tool-line-running.txt \
-	tests/golden/tool-line-chain.txt tests/golden/tool-line-recovered.txt tests/golden/tool-line-before.txt \
-	tests/golden/tool-gc-dry.txt
+	tests/golden/tool-line-chain.txt tests/golden/tool-line-recovered.txt tests/golden/tool-line-after.txt \
+	tests/golden/tool-line-stopped.txt tests/golden/tool-gc-dry.txt

@@ -41,9 +41,10 @@ check line-json dead line --json
 check line-fail dead line --fail 0,3
 check line-silent silent line
 check line-finished finished line
+check line-stopped stopped line
 check line-running elsewhere line
 check line-chain chain line
 check line-recovered recovered line
-check line-before recovered line --incarnation 0
+check line-after recovered line --incarnation 1
 check gc-dry dead gc --dry-run --keep 1
 exit $failed

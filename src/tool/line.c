@@ -223,13 +223,17 @@ static void print_death(const char *before, const bl_live_header *table)
 static void print_causes(const report *r, enum bl_alive alive)
 {
     const bl_story *story = r->story;
-    uint32_t died = 0;
-    for (uint32_t rank = 0; rank < story->ranks; rank++)
+    uint32_t died = 0, stopped = 0;
+    for (uint32_t rank = 0; rank < story->ranks; rank++) {
+        stopped += story->seen[rank] && story->table[rank].state == BL_LIVE_STOPPED;
         if (story->seen[rank] && bl_story_died(&story->table[rank]) && ++died <= RANKS_SHOWN)
             print_death("", &story->table[rank]);
+    }
     if (died > RANKS_SHOWN)
         printf("  and %s more\n", bl_text_count(died - RANKS_SHOWN, "rank").s);
-    if (died == 0 && story->tables && alive == BL_ALIVE_NO && !ended_well(story))
+    if (stopped == story->ranks)
+        printf("  it stopped after a checkpoint because it was asked to\n");
+    else if (died == 0 && story->tables && alive == BL_ALIVE_NO && !ended_well(story))
         printf("  no rank recorded how it ended (a signal from outside, a crash or a lost node leaves no word)\n");
     if (story->tables == 0)
         printf("  there are no live tables: what happened after %s is not known\n", place_of(story, story->last).s);
@@ -263,7 +267,7 @@ static void print_head(const report *r, enum bl_alive alive)
     printf("Job %s: %s, %s, incarnation %u, ", job->id, bl_text_clean(job->program).s, bl_text_count(job->ranks, "rank").s,
            story->incarnation);
     if (story->incarnation < job->incarnation)
-        printf("replaced by incarnation %u, which is %s\n", job->incarnation, state.s);
+        printf("after which incarnation %u followed\n", story->incarnation + 1);
     else if (alive != BL_ALIVE_NO)
         printf("running: this is what a failure would cost now\n");
     else if (ended_well(story))
@@ -435,6 +439,21 @@ static void print_relaunch(const bl_story *story)
     print_spared(story);
 }
 
+/* An older incarnation was told of: how the job went on. */
+static void print_since(const bl_story *story)
+{
+    const bl_view *view = story->view;
+    const bl_view_checkpoint *restart = bl_view_restart(view);
+    if (story->incarnation == view->job->incarnation)
+        return;
+    printf("Incarnation %u of the job is %s; a failure now would go back to ", view->job->incarnation,
+           bl_text_clean(view->job->state).s);
+    if (restart)
+        printf("checkpoint %u.\n", restart->number);
+    else
+        printf("the start.\n");
+}
+
 static int print_report(const report *r, enum bl_alive alive, bl_error *err)
 {
     const bl_story *story = r->story;
@@ -446,6 +465,7 @@ static int print_report(const report *r, enum bl_alive alive, bl_error *err)
     if (rc == BELAY_OK) {
         print_domino(story);
         print_relaunch(story);
+        print_since(story);
     }
     return rc;
 }
@@ -497,6 +517,7 @@ static json_t *json_rank(const report *r, uint32_t rank)
 static json_t *json_lists(const report *r, json_t *out)
 {
     const bl_story *story = r->story;
+    const bl_view_checkpoint *now = bl_view_restart(story->view);
     json_t *ranks = json_array(), *pairs = json_array(), *notes = json_array(), *checkpoints = json_array();
     for (uint32_t rank = 0; rank < story->ranks; rank++)
         json_array_append_new(ranks, json_rank(r, rank));
@@ -508,6 +529,7 @@ static json_t *json_lists(const report *r, json_t *out)
         json_array_append_new(notes, bl_json_sentence(story->note[k]));
     for (uint32_t d = 1; d <= story->last; d++)
         json_array_append_new(checkpoints, json_integer(story->at[d]->number));
+    json_object_set_new(out, "restart_now", now ? json_integer(now->number) : json_null());
     json_object_set_new(out, "checkpoints", checkpoints);
     json_object_set_new(out, "ranks", ranks);
     json_object_set_new(out, "open_interval", pairs);
@@ -574,11 +596,30 @@ static int solve(const bl_args *args, bl_story *story, bl_error *err)
     return rc;
 }
 
+/* The newest incarnation that left tables; but of a job that has ended well after a failure, the one that failed. */
+static uint32_t worth_telling(const bl_view *view)
+{
+    uint32_t newest = view->newest_table;
+    bool over = strcmp(view->job->state, "finished") == 0 || strcmp(view->job->state, "stopped") == 0;
+    if (!over || newest == 0 || newest < view->job->incarnation)
+        return UINT32_MAX;
+    for (uint32_t rank = 0; rank < view->job->ranks; rank++) {
+        bl_live live;
+        bl_error err;
+        if (bl_live_read(view->store, rank, newest - 1, &live, &err) != BELAY_OK)
+            continue;
+        bool stopped = live.header->state == BL_LIVE_STOPPED;
+        bl_live_free(&live);
+        return stopped ? UINT32_MAX : newest - 1;
+    }
+    return UINT32_MAX;
+}
+
 static int tell(const bl_args *args, const bl_view *view, bl_error *err)
 {
     bl_story story;
     bl_live_header who;
-    int rc = bl_story_read(view, args->has_incarnation ? args->incarnation : UINT32_MAX, &story, err);
+    int rc = bl_story_read(view, args->has_incarnation ? args->incarnation : worth_telling(view), &story, err);
     if (rc != BELAY_OK)
         return rc;
     rc = solve(args, &story, err);
@@ -616,7 +657,8 @@ const bl_command bl_command_line = {
              "\n"
              "  --fail R[,R...]|all  the ranks that lose their memory (0,4-7); default: those that recorded that they died,\n"
              "                       or all of them when none did\n"
-             "  --incarnation I      as it stood at the end of incarnation I; default: the newest that left counters\n"
+             "  --incarnation I      as it stood at the end of incarnation I; default: the newest that left counters, or the\n"
+             "                       last that failed when the job has ended well\n"
              "  --dir DIR            the job directory (default: BELAY_DIR, or belay.d)\n"
              "  --json               everything, for programs\n",
     .options = "fidj",

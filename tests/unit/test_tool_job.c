@@ -219,12 +219,16 @@ int job_scenario(const char *dir, const char *name)
                                         {BL_LIVE_STARTED, 0, 24}};
     static const job_state finished[4] = {{BL_LIVE_FINISHED, 0, 33}, {BL_LIVE_FINISHED, 0, 33}, {BL_LIVE_FINISHED, 0, 33},
                                           {BL_LIVE_FINISHED, 0, 33}};
+    static const job_state stopped[4] = {{BL_LIVE_STOPPED, 0, 20}, {BL_LIVE_STOPPED, 0, 20}, {BL_LIVE_STOPPED, 0, 20},
+                                         {BL_LIVE_STOPPED, 0, 20}};
     if (strcmp(name, "dead") == 0)
         make_dead(dir, "failed", "node7", 4242, dead);
     else if (strcmp(name, "silent") == 0)
         make_dead(dir, "failed", "node7", 4242, silent);
     else if (strcmp(name, "finished") == 0)
         make_dead(dir, "finished", "node7", 4242, finished);
+    else if (strcmp(name, "stopped") == 0)
+        make_dead(dir, "stopped", "node7", 4242, stopped);
     else if (strcmp(name, "running") == 0) /* by the shell that started us: it is alive when the test looks */
         make_dead(dir, "running", NULL, (int32_t)getppid(), silent);
     else if (strcmp(name, "elsewhere") == 0)
