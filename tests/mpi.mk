@@ -1,6 +1,6 @@
 # tests of src/mpi and src/run
 mpi_scripts = tests/fault/run_steps.sh tests/fault/run_points.sh tests/fault/run_random.sh tests/mpi/transit.sh \
-	tests/fault/run_ends.sh tests/fault/run_stop.sh
+	tests/fault/run_ends.sh tests/fault/run_stop.sh tests/fault/run_damage.sh
 MPI_TESTS += $(mpi_scripts)
 EXTRA_DIST += $(mpi_scripts) tests/mpi/lib.sh
 
@@ -9,9 +9,11 @@ tests_mpi_breaker_SOURCES = tests/mpi/breaker.c
 tests_mpi_breaker_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_breaker_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
 
-check_PROGRAMS += tests/mpi/ends tests/mpi/fence
+check_PROGRAMS += tests/mpi/ends tests/mpi/fence tests/mpi/newer
 tests_mpi_ends_SOURCES = tests/mpi/ends.c
 tests_mpi_ends_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_ends_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
 tests_mpi_fence_SOURCES = tests/mpi/fence.c
 tests_mpi_fence_LDADD = libbl_store.la libbl_util.la
+tests_mpi_newer_SOURCES = tests/mpi/newer.c
+tests_mpi_newer_LDADD = libbl_store.la libbl_util.la
