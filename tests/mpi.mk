@@ -17,3 +17,13 @@ tests_mpi_fence_SOURCES = tests/mpi/fence.c
 tests_mpi_fence_LDADD = libbl_store.la libbl_util.la
 tests_mpi_newer_SOURCES = tests/mpi/newer.c
 tests_mpi_newer_LDADD = libbl_store.la libbl_util.la
+
+if HAVE_CMOCKA
+PURE_TESTS += tests/unit/test_due tests/unit/test_settings
+tests_unit_test_due_SOURCES = tests/unit/test_due.c
+tests_unit_test_due_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_due_LDADD = libbl_protocol.la libbl_util.la $(CMOCKA_LIBS) -lm
+tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
+tests_unit_test_settings_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_settings_LDADD = libbl_util.la $(CMOCKA_LIBS) -lm
+endif

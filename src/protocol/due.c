@@ -23,6 +23,7 @@ void bl_due_init(bl_due *due, enum bl_due_kind kind, uint64_t points, double per
     due->kind = kind;
     due->points = points ? points : 1;
     due->period_s = kind == BL_DUE_AUTO ? BL_DUE_FIRST_S : period_s;
+    due->wanted_s = due->period_s;
     due->mtbf_s = mtbf_s;
     due->next = first;
     /* Safe point 0 is the start itself: saving it would save nothing. */
@@ -54,7 +55,7 @@ static void fill_ballot(const bl_due *due, uint64_t safe_point, int64_t now_ns, 
 {
     uint64_t passed = safe_point - due->round_opened;
     ballot->step_ns = passed ? (now_ns - due->opened_ns) / (int64_t)passed : 0;
-    ballot->period_ns = due->kind == BL_DUE_AUTO ? (int64_t)(due->period_s * 1e9) : 0;
+    ballot->period_ns = due->kind == BL_DUE_AUTO ? (int64_t)(due->wanted_s * 1e9) : 0;
     ballot->wish = asked;
     /* The round will close about one round later: wish for it now if it will be due by the middle of that. */
     double elapsed_s = (double)(now_ns - due->checkpoint_ns) * 1e-9;
@@ -99,5 +100,5 @@ void bl_due_done(bl_due *due, int64_t now_ns, double held_s, int committed)
 {
     due->checkpoint_ns = now_ns;
     due->opened_ns += (int64_t)(held_s * 1e9); /* the time of a step is not the time of a checkpoint */
-    if (due->kind == BL_DUE_AUTO && committed) due->period_s = bl_due_optimum(held_s, due->mtbf_s);
+    if (due->kind == BL_DUE_AUTO && committed) due->wanted_s = bl_due_optimum(held_s, due->mtbf_s);
 }

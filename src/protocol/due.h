@@ -32,7 +32,8 @@ typedef struct bl_ballot {     /* what a round reduces: component-wise MAX over 
 typedef struct bl_due {
     enum bl_due_kind kind;
     uint64_t points;
-    double period_s, mtbf_s;
+    double period_s, mtbf_s;   /* the period is agreed ... */
+    double wanted_s;           /* ... in rounds, from what every=auto makes of this rank's cost */
     uint64_t next;             /* the safe point at which bl_due_at has to be asked; before it nothing is due */
     uint64_t round_opened, round_closes;
     uint64_t resumed_at;       /* a safe point that is a checkpoint already */
