@@ -684,6 +684,7 @@ static void stop_cleanly(void)
 static int attend(uint64_t safe_point, belay_status *status)
 {
     bl_error err = { 0, "" };
+    bl_rt.live.header->safe_point_ns = bl_now_ns();
     bl_inject_step(safe_point);
     if (bl_rt.thread_level == MPI_THREAD_MULTIPLE) {
         bl_fail(&err, BELAY_ERR_REFUSED, "belay_checkpoint: MPI_THREAD_MULTIPLE is not supported in this version: ask MPI_Init_thread for MPI_THREAD_SERIALIZED or less");
@@ -695,7 +696,6 @@ static int attend(uint64_t safe_point, belay_status *status)
         return bl_failed(BELAY_ERR_ARG, &err);
     }
     if (!bl_rt.compute_since_ns) first_safe_point(safe_point);
-    bl_rt.live.header->safe_point_ns = bl_now_ns();
 
     int rc = BELAY_OK, closes = bl_due_closes(&bl_rt.due, safe_point);
     if (safe_point >= bl_rt.due.next) {
