@@ -95,8 +95,9 @@ static void every_type_in_every_number_of_dimensions_comes_back(void **state)
     s = base.snapshot;
     s.variables = v;
     s.nvariables = N;
-    if (bl_snapshot_write(store, &s, &made, &err) != BELAY_OK || bl_snapshot_open(store, 0, 1, &made, &reader, &is, &err) != BELAY_OK)
+    if (bl_snapshot_write(store, &s, &made, &err) != BELAY_OK)
         fail_msg("%s", err.text);
+    assert_int_equal(bl_snapshot_open(store, 0, 1, &made, &reader, &is, &err), BELAY_OK);
     assert_int_equal(is->nvariables, N);
     assert_int_equal(bl_snapshot_verify(reader, &err), BELAY_OK);
     for (int i = 0; i < N; i++) {
@@ -156,8 +157,9 @@ static void as_many_variables_as_allowed_and_not_one_more(void **state)
     assert_int_equal(bl_snapshot_write(store, &base.snapshot, &made, &err), BELAY_ERR_ARG);
     assert_true(good_sentence(&err, BELAY_ERR_ARG, "4096"));
     base.snapshot.nvariables = BL_VARS_MAX;
-    if (bl_snapshot_write(store, &base.snapshot, &made, &err) != BELAY_OK || bl_snapshot_open(store, 0, 1, &made, &reader, &is, &err) != BELAY_OK)
+    if (bl_snapshot_write(store, &base.snapshot, &made, &err) != BELAY_OK)
         fail_msg("%s", err.text);
+    assert_int_equal(bl_snapshot_open(store, 0, 1, &made, &reader, &is, &err), BELAY_OK);
     assert_int_equal(bl_snapshot_verify(reader, &err), BELAY_OK);
     uint32_t back = 0;
     assert_int_equal(bl_snapshot_read(reader, v[4000].name, &back, &err), BELAY_OK);
@@ -339,7 +341,7 @@ static int alter_and_seal(void)
     bool wrong;
     scratch_read(file, &bytes, &size);
     size -= 32 + 16; /* without the seal and its one range */
-    for (size_t i = 0; i < size; i += i < 3000 ? 1 : 3) {
+    for (size_t i = 0; i < size; i += i < 512 ? 1 : 7) {
         bytes[i] = (char)(bytes[i] ^ (1 << i % 8));
         scratch_write(file, bytes, size);
         seal_file();
