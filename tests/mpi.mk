@@ -1,7 +1,7 @@
 # tests of src/mpi and src/run
 mpi_scripts = tests/fault/run_steps.sh tests/fault/run_points.sh tests/fault/run_random.sh tests/mpi/transit.sh \
 	tests/fault/run_ends.sh tests/fault/run_stop.sh tests/fault/run_damage.sh \
-	tests/mpi/hygiene.sh tests/mpi/installed.sh
+	tests/mpi/hygiene.sh tests/mpi/installed.sh tests/mpi/traffic.sh tests/mpi/variables.sh
 MPI_TESTS += $(mpi_scripts)
 AM_TESTS_ENVIRONMENT = CC='$(CC)'; MPI_CFLAGS='$(MPI_CFLAGS)'; MPI_LIBS='$(MPI_LIBS)'; export CC MPI_CFLAGS MPI_LIBS;
 EXTRA_DIST += $(mpi_scripts) tests/mpi/lib.sh
@@ -29,3 +29,13 @@ tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
 tests_unit_test_settings_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_settings_LDADD = libbl_util.la $(CMOCKA_LIBS) -lm
 endif
+
+check_PROGRAMS += tests/mpi/traffic
+tests_mpi_traffic_SOURCES = tests/mpi/traffic.c
+tests_mpi_traffic_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
+tests_mpi_traffic_LDADD = src/mpi/libbelay.la libbl_store.la libbl_util.la $(MPI_LIBS)
+
+check_PROGRAMS += tests/mpi/variables
+tests_mpi_variables_SOURCES = tests/mpi/variables.c
+tests_mpi_variables_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
+tests_mpi_variables_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
