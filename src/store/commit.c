@@ -416,9 +416,10 @@ int bl_commit_newest(bl_store *store, uint32_t below, bl_commit_record *record, 
         int is = bl_commit_read(store, numbers[count], record, &bad);
         if (is == BELAY_OK && record->decision == BL_COMMITTED)
             code = BELAY_OK;
-        else if (is == BELAY_ERR_DAMAGED || is == BELAY_ERR_FOREIGN)
-            note(context, bad.text);
-        else if (is != BELAY_OK && is != BELAY_ERR_NONE)
+        else if (is == BELAY_ERR_DAMAGED || is == BELAY_ERR_FOREIGN) {
+            if (note)
+                note(context, bad.text);
+        } else if (is != BELAY_OK && is != BELAY_ERR_NONE)
             code = bl_fail(err, is, "%s", bad.text);
         if (code == BELAY_ERR_NONE)
             bl_commit_clear(record);

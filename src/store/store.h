@@ -174,7 +174,7 @@ int bl_store_highest(bl_store *store, uint32_t *checkpoint, bl_error *err);
 
 /* The newest committed checkpoint below `below` (UINT32_MAX: any) whose record is good; BELAY_ERR_NONE if there is none,
  * that is: restart from the beginning.  Damaged records on the way are described in `err` text by the caller's `note`. */
-typedef void bl_note(void *context, const char *sentence);
+typedef void bl_note(void *context, const char *sentence); /* may be NULL */
 int bl_commit_newest(bl_store *store, uint32_t below, bl_commit_record *record, bl_note *note, void *context, bl_error *err);
 
 /* Moves both copies of the record of a checkpoint that cannot be restored to quarantine/, so that it no longer counts
