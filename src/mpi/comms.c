@@ -87,21 +87,18 @@ static uint64_t members_of(bl_comm *c, MPI_Comm handle)
     return members > WORLD_ID ? members : members + 2;
 }
 
-static bl_live_collective *collective_slot(uint64_t id, uint32_t size)
+/* An id never comes back, so rows are only ever added, in order; a program that makes and frees communicators for ever gets
+ * those of freed ones when no other is left. */
+static bl_live_collective *collective_row(uint64_t id, uint32_t size)
 {
     bl_live_header *h = bl_rt.live.header;
-    uint32_t mask = h->collective_slots - 1;
-    for (uint32_t i = bl_live_hash(id, 0, 0), probes = 0; probes <= mask; i++, probes++) {
-        bl_live_collective *c = &bl_rt.live.collective[i & mask];
-        if (c->comm == id) return c;
-        if (c->comm) continue;
-        c->size = size;
-        c->comm = id;
-        h->collectives++;
-        return c;
-    }
-    bl_rt.refused = "more communicators than the live table holds";
-    return NULL;
+    bl_live_collective *row = NULL;
+    if (h->collectives < h->collective_slots) row = &bl_rt.live.collective[h->collectives++];
+    for (uint32_t i = 0; !row && i < h->collective_slots; i++)
+        if (bl_rt.live.collective[i].freed) row = &bl_rt.live.collective[i];
+    if (row) *row = (bl_live_collective){ .comm = id, .size = size };
+    else bl_rt.refused = "more communicators than the live table holds";
+    return row;
 }
 
 static void destroy(bl_comm *c)
@@ -130,7 +127,7 @@ bl_comm *bl_comm_find(MPI_Comm handle)
     }
     /* The first communicator of all ranks is MPI_COMM_WORLD itself, with an id a person recognises. */
     c->id = nth == 1 && members == WORLD_ID ? WORLD_ID : hash_sides(members, nth);
-    c->collective = collective_slot(c->id, (uint32_t)c->size);
+    c->collective = collective_row(c->id, (uint32_t)c->size);
     return *way = bl_rt.comm[bl_rt.comms++] = c;
 }
 
@@ -153,6 +150,7 @@ void bl_comm_freed(MPI_Comm handle)
         memset(bl_rt.comm_way, 0, sizeof bl_rt.comm_way);
         memset(bl_rt.way, 0, sizeof bl_rt.way); /* the handle may come back for another communicator */
         c->handle = MPI_COMM_NULL;
+        if (c->collective) c->collective->freed = 1;
         if (c->refs == 0) destroy(c);
         return;
     }

@@ -55,7 +55,10 @@ typedef struct bl_live_slot {   /* 48 bytes; comm == 0: free.  at_*: the counter
     uint64_t at_sent, at_received;
 } bl_live_slot;
 
-typedef struct bl_live_collective { uint64_t comm, started, at_started; uint32_t size, reserved; } bl_live_collective;
+typedef struct bl_live_collective { /* 32 bytes */
+    uint64_t comm, started, at_started;
+    uint32_t size, freed;             /* freed: the communicator is gone, its row may be used again */
+} bl_live_collective;
 
 typedef struct bl_live {
     bl_live_header *header;
