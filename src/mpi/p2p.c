@@ -114,13 +114,24 @@ BELAY_API int MPI_Startall(int count, MPI_Request requests[])
     return rc;
 }
 
-/* --- completions: MPI clears the handles, so they are read before --- */
+/* --- completions: MPI clears the handles, so they are read before; statuses cost MPI time, so they are asked for only
+ * when a request needs its own to be counted --- */
+
+static MPI_Status *wanted_all(MPI_Status *statuses)
+{
+    return statuses == MPI_STATUSES_IGNORE && bl_rt.wanting ? bl_rt.statuses : statuses;
+}
+
+static void completed(int index, MPI_Status *statuses, int at)
+{
+    bl_request_completed(bl_rt.handles[index], statuses == MPI_STATUSES_IGNORE ? MPI_STATUS_IGNORE : &statuses[at]);
+}
 
 BELAY_API int MPI_Wait(MPI_Request *request, MPI_Status *status)
 {
     if (!bl_rt.counting) return PMPI_Wait(request, status);
     bl_enter();
-    MPI_Status own, *s = WANTED(status, own);
+    MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     MPI_Request handle = *request;
     int rc = PMPI_Wait(request, s);
     if (rc == MPI_SUCCESS) bl_request_completed(handle, s);
@@ -131,7 +142,7 @@ BELAY_API int MPI_Test(MPI_Request *request, int *flag, MPI_Status *status)
 {
     if (!bl_rt.counting) return PMPI_Test(request, flag, status);
     bl_enter();
-    MPI_Status own, *s = WANTED(status, own);
+    MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     MPI_Request handle = *request;
     int rc = PMPI_Test(request, flag, s);
     if (rc == MPI_SUCCESS && *flag) bl_request_completed(handle, s);
@@ -148,9 +159,9 @@ BELAY_API int MPI_Waitall(int count, MPI_Request requests[], MPI_Status statuses
     if (!bl_rt.counting || count <= 0 || bl_scratch(count)) return PMPI_Waitall(count, requests, statuses);
     bl_enter();
     remember(count, requests);
-    MPI_Status *s = statuses == MPI_STATUSES_IGNORE ? bl_rt.statuses : statuses;
+    MPI_Status *s = wanted_all(statuses);
     int rc = PMPI_Waitall(count, requests, s);
-    for (int i = 0; rc == MPI_SUCCESS && i < count; i++) bl_request_completed(bl_rt.handles[i], &s[i]);
+    for (int i = 0; rc == MPI_SUCCESS && i < count; i++) completed(i, s, i);
     return rc;
 }
 
@@ -159,9 +170,9 @@ BELAY_API int MPI_Testall(int count, MPI_Request requests[], int *flag, MPI_Stat
     if (!bl_rt.counting || count <= 0 || bl_scratch(count)) return PMPI_Testall(count, requests, flag, statuses);
     bl_enter();
     remember(count, requests);
-    MPI_Status *s = statuses == MPI_STATUSES_IGNORE ? bl_rt.statuses : statuses;
+    MPI_Status *s = wanted_all(statuses);
     int rc = PMPI_Testall(count, requests, flag, s);
-    for (int i = 0; rc == MPI_SUCCESS && *flag && i < count; i++) bl_request_completed(bl_rt.handles[i], &s[i]);
+    for (int i = 0; rc == MPI_SUCCESS && *flag && i < count; i++) completed(i, s, i);
     return rc;
 }
 
@@ -170,7 +181,7 @@ BELAY_API int MPI_Waitany(int count, MPI_Request requests[], int *index, MPI_Sta
     if (!bl_rt.counting || count <= 0 || bl_scratch(count)) return PMPI_Waitany(count, requests, index, status);
     bl_enter();
     remember(count, requests);
-    MPI_Status own, *s = WANTED(status, own);
+    MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     int rc = PMPI_Waitany(count, requests, index, s);
     if (rc == MPI_SUCCESS && *index != MPI_UNDEFINED) bl_request_completed(bl_rt.handles[*index], s);
     return rc;
@@ -181,7 +192,7 @@ BELAY_API int MPI_Testany(int count, MPI_Request requests[], int *index, int *fl
     if (!bl_rt.counting || count <= 0 || bl_scratch(count)) return PMPI_Testany(count, requests, index, flag, status);
     bl_enter();
     remember(count, requests);
-    MPI_Status own, *s = WANTED(status, own);
+    MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     int rc = PMPI_Testany(count, requests, index, flag, s);
     if (rc == MPI_SUCCESS && *flag && *index != MPI_UNDEFINED) bl_request_completed(bl_rt.handles[*index], s);
     return rc;
@@ -193,10 +204,10 @@ static int some(some_call *call, int incount, MPI_Request requests[], int *outco
 {
     bl_enter();
     remember(incount, requests);
-    MPI_Status *s = statuses == MPI_STATUSES_IGNORE ? bl_rt.statuses : statuses;
+    MPI_Status *s = wanted_all(statuses);
     int rc = call(incount, requests, outcount, indices, s);
     for (int i = 0; rc == MPI_SUCCESS && *outcount != MPI_UNDEFINED && i < *outcount; i++)
-        bl_request_completed(bl_rt.handles[indices[i]], &s[i]);
+        completed(indices[i], s, i);
     return rc;
 }
 

@@ -61,10 +61,21 @@ static void deactivate(bl_request *r)
     bl_rt.active--;
 }
 
+static void want_status(bl_request *r, int wants)
+{
+    bl_rt.wanting += (uint64_t)(wants - r->wants_status);
+    r->wants_status = (uint8_t)wants;
+}
+
 static void erase(bl_request *r)
 {
     deactivate(r);
+    want_status(r, 0);
     if (r->comm) bl_comm_release(r->comm);
+    if (r == &bl_rt.shared_first) {
+        bl_rt.shared_many = 0;
+        return;
+    }
     uint32_t mask = bl_rt.request_slots - 1, hole = (uint32_t)(r - bl_rt.request);
     for (uint32_t i = (hole + 1) & mask; bl_rt.request[i].key; i = (i + 1) & mask) {
         uint32_t wanted = home(bl_rt.request[i].key);
@@ -76,105 +87,111 @@ static void erase(bl_request *r)
     bl_rt.request_used--;
 }
 
-static void made(uint64_t key, bl_request what, bl_comm *comm)
+static int is_shared(uint64_t key)
 {
-    bl_request *r = find(key);
-    uint32_t many = 0;
-    if (r) {
-        /* Only the shared handle of complete requests can stand for several; another handle that comes back belonged
-         * to a request that ended in a way we do not see, and is simply over. */
-        many = key == key_of(&bl_rt.shared, sizeof bl_rt.shared) ? r->many : 0;
-        if (!many) erase(r);
-        else {
-            r->many++;
-            return;
-        }
-    }
-    if (make_room()) return;
-    r = place(key);
-    what.key = key;
-    what.comm = comm;
-    what.many = many + 1;
-    what.number = bl_rt.live.header->calls;
-    *r = what;
-    if (comm) comm->refs++;
-    if (r->active) bl_rt.active++;
+    return key == key_of(&bl_rt.shared, sizeof bl_rt.shared);
 }
 
-void bl_request_made(MPI_Request request, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,
-                     int persistent)
+static bl_request *known(uint64_t key)
 {
-    made(key_of(&request, sizeof request),
-         (bl_request){ .peer = peer, .tag = tag, .kind = (uint8_t)kind, .call = (uint16_t)call,
-                       .active = !persistent, .persistent = (uint8_t)persistent },
-         bl_comm_of(comm));
+    return is_shared(key) ? (bl_rt.shared_many ? &bl_rt.shared_first : NULL) : find(key);
+}
+
+/* A handle that comes back, but for the shared one, belonged to a request that ended in a way we do not see. */
+static bl_request *new_entry(uint64_t key)
+{
+    if (is_shared(key)) {
+        bl_rt.shared_many++;
+        return &bl_rt.shared_first;
+    }
+    bl_request *r = find(key);
+    if (r) erase(r);
+    return make_room() ? NULL : place(key);
+}
+
+static int wild(const bl_request *r)
+{
+    return r->kind == BL_REQ_RECV && (r->peer == MPI_ANY_SOURCE || r->tag == MPI_ANY_TAG);
+}
+
+static inline bl_request *enter(uint64_t key, enum bl_request_kind kind, enum bl_call call, bl_comm *comm, int peer, int tag,
+                                int active)
+{
+    bl_request *r = new_entry(key);
+    if (!r) return NULL;
+    *r = (bl_request){ .key = key, .comm = comm, .peer = peer, .tag = tag, .kind = (uint8_t)kind, .active = (uint8_t)active,
+                       .call = (uint16_t)call, .number = bl_rt.live.header->calls };
+    if (comm) comm->refs++;
+    bl_rt.active += (uint64_t)active;
+    return r;
+}
+
+void bl_request_enter(MPI_Request request, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,
+                      int persistent)
+{
+    bl_request *r = enter(key_of(&request, sizeof request), kind, call, bl_comm_of(comm), peer, tag, !persistent);
+    if (!r) return;
+    r->persistent = (uint8_t)persistent;
+    if (wild(r)) want_status(r, 1);
+    else if ((kind == BL_REQ_RECV || kind == BL_REQ_SEND) && peer >= 0) r->slot = bl_slot(comm, peer, tag);
 }
 
 void bl_request_started(MPI_Request request)
 {
-    bl_request *r = find(key_of(&request, sizeof request));
+    bl_request *r = known(key_of(&request, sizeof request));
     if (!r || r->active) return;
     r->active = 1;
     r->number = bl_rt.live.header->calls;
     bl_rt.active++;
-    if (r->kind == BL_REQ_SEND && r->comm && r->peer != MPI_PROC_NULL) {
-        bl_live_slot *slot = bl_comm_slot(r->comm, r->peer, r->tag);
-        if (slot) slot->sent++;
-    }
+    if (r->kind == BL_REQ_SEND && r->slot) r->slot->sent++;
 }
 
-static int took_effect(const bl_request *r, const MPI_Status *status)
+static bl_live_slot *slot_of(const bl_request *r, const MPI_Status *status)
 {
-    int flag = 0;
-    if (r->cancelled) PMPI_Test_cancelled(status, &flag);
-    return flag;
+    if (!r->comm || status->MPI_SOURCE < 0) return NULL;
+    if (r->comm->handle != MPI_COMM_NULL) return bl_slot(r->comm->handle, status->MPI_SOURCE, status->MPI_TAG);
+    return bl_comm_slot(r->comm, status->MPI_SOURCE, status->MPI_TAG);
 }
 
 static void count_completion(const bl_request *r, const MPI_Status *status)
 {
-    bl_live_slot *slot;
-    int undone = took_effect(r, status);
-    if (!r->comm) return;
-    if (r->kind == BL_REQ_SEND && undone && r->peer != MPI_PROC_NULL) {
-        slot = bl_comm_slot(r->comm, r->peer, r->tag);
-        if (slot) slot->sent--;
-    } else if (r->kind == BL_REQ_RECV && !undone && r->peer != MPI_PROC_NULL) {
-        if (r->comm->handle != MPI_COMM_NULL) {
-            bl_received(r->comm->handle, status);
-        } else if (status->MPI_SOURCE >= 0) {
-            slot = bl_comm_slot(r->comm, status->MPI_SOURCE, status->MPI_TAG);
-            if (slot) slot->received++;
-        }
+    int undone = 0;
+    if (r->cancelled) PMPI_Test_cancelled(status, &undone);
+    if (r->kind == BL_REQ_RECV && !undone) {
+        bl_live_slot *slot = wild(r) ? slot_of(r, status) : r->slot;
+        if (slot) slot->received++;
+    } else if (r->kind == BL_REQ_SEND && undone && r->slot) {
+        r->slot->sent--;
     }
 }
 
-void bl_request_completed(MPI_Request handle, const MPI_Status *status)
+void bl_request_leave(MPI_Request handle, const MPI_Status *status)
 {
-    bl_request *r = find(key_of(&handle, sizeof handle));
+    bl_request *r = known(key_of(&handle, sizeof handle));
     if (!r || !r->active) return;
     count_completion(r, status);
-    if (r->many > 1) {
-        r->many--;
-    } else if (r->persistent) {
-        deactivate(r);
-        r->cancelled = 0;
-    } else {
+    if (!r->persistent) {
         erase(r);
+        return;
     }
+    deactivate(r);
+    r->cancelled = 0;
+    want_status(r, wild(r));
 }
 
 void bl_request_freed(MPI_Request handle)
 {
-    bl_request *r = find(key_of(&handle, sizeof handle));
-    if (!r) return;
-    if (r->many > 1) r->many--;
-    else erase(r);
+    bl_request *r = known(key_of(&handle, sizeof handle));
+    if (r == &bl_rt.shared_first && bl_rt.shared_many > 1) bl_rt.shared_many--;
+    else if (r) erase(r);
 }
 
 void bl_request_cancelled(MPI_Request handle)
 {
-    bl_request *r = find(key_of(&handle, sizeof handle));
-    if (r) r->cancelled = 1;
+    bl_request *r = find(key_of(&handle, sizeof handle)); /* not the shared one: what is complete cannot be cancelled */
+    if (!r) return;
+    r->cancelled = 1;
+    want_status(r, 1);
 }
 
 /* A matched message (Mprobe) is counted as delivered there, and outstanding until it is received. */
@@ -182,10 +199,7 @@ void bl_message_made(MPI_Message message, enum bl_call call, MPI_Comm comm, cons
 {
     if (message == MPI_MESSAGE_NO_PROC || message == MPI_MESSAGE_NULL) return;
     bl_received(comm, status);
-    made(key_of(&message, sizeof message),
-         (bl_request){ .peer = status->MPI_SOURCE, .tag = status->MPI_TAG, .kind = BL_REQ_MESSAGE, .call = (uint16_t)call,
-                       .active = 1 },
-         bl_comm_of(comm));
+    enter(key_of(&message, sizeof message), BL_REQ_MESSAGE, call, bl_comm_of(comm), status->MPI_SOURCE, status->MPI_TAG, 1);
 }
 
 void bl_message_gone(MPI_Message message)
@@ -196,7 +210,7 @@ void bl_message_gone(MPI_Message message)
 
 const bl_request *bl_request_outstanding(void)
 {
-    const bl_request *oldest = NULL;
+    const bl_request *oldest = bl_rt.shared_many ? &bl_rt.shared_first : NULL;
     for (uint32_t i = 0; i < bl_rt.request_slots && bl_rt.active; i++) {
         const bl_request *r = &bl_rt.request[i];
         if (r->key && r->active && (!oldest || r->number < oldest->number)) oldest = r;

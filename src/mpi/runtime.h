@@ -49,10 +49,10 @@ enum bl_request_kind { BL_REQ_SEND, BL_REQ_RECV, BL_REQ_COLLECTIVE, BL_REQ_MESSA
 typedef struct bl_request {
     uint64_t key;         /* the handle's bits; 0: free */
     bl_comm *comm;
+    bl_live_slot *slot;   /* that its message is counted in; NULL: none, or known from the status only */
     int peer, tag;
-    uint8_t kind, active, persistent, cancelled;
+    uint8_t kind, active, persistent, cancelled, wants_status;
     uint16_t call;        /* enum bl_call that made it */
-    uint32_t many;        /* handles that stand for this entry: Open MPI gives completed requests one shared handle */
     uint64_t number;      /* of that call */
 } bl_request;
 
@@ -73,7 +73,10 @@ typedef struct bl_runtime {
     bl_request *request;      /* open addressing, grown when half full */
     uint32_t request_slots, request_used;
     uint64_t active;          /* requests and matched messages that are not completed */
+    uint64_t wanting;         /* requests that cannot be counted without their status: wildcards and cancelled ones */
     MPI_Request shared;       /* the one handle MPI gives to all requests that are complete when made */
+    uint64_t shared_many;     /* of them the program has still to complete */
+    bl_request shared_first;  /* the oldest of those */
     MPI_Status *statuses;     /* scratch for ..._IGNORE */
     MPI_Request *handles;     /* scratch: handles before a completion */
     int scratch;
@@ -108,7 +111,7 @@ typedef struct bl_runtime {
     uint32_t point_passed[BL_POINTS];
 
     bl_variable *variable;
-    unsigned variables, variable_room;
+    unsigned variables, variable_room, variable_at;
     bl_error last;            /* of the last failed belay_* call */
 } bl_runtime;
 
@@ -182,10 +185,10 @@ static inline void bl_collective(MPI_Comm comm)
 }
 
 /* --- requests (requests.c) --- */
-void bl_request_made(MPI_Request request, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,
-                     int persistent);
+void bl_request_enter(MPI_Request request, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,
+                      int persistent);
 void bl_request_started(MPI_Request request);
-void bl_request_completed(MPI_Request handle, const MPI_Status *status); /* `handle`: as before the completing call */
+void bl_request_leave(MPI_Request handle, const MPI_Status *status);
 void bl_request_freed(MPI_Request handle);
 void bl_request_cancelled(MPI_Request handle);
 void bl_message_made(MPI_Message message, enum bl_call call, MPI_Comm comm, const MPI_Status *status);
@@ -193,6 +196,20 @@ void bl_message_gone(MPI_Message message);
 int bl_scratch(int count);                    /* room in statuses and handles; 0 on success */
 const bl_request *bl_request_outstanding(void); /* the oldest active one, NULL if none */
 void bl_requests_free(void);
+
+static inline void bl_request_made(MPI_Request request, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer,
+                                   int tag, int persistent)
+{
+    if (request == bl_rt.shared && bl_rt.shared_many) bl_rt.shared_many++;
+    else bl_request_enter(request, kind, call, comm, peer, tag, persistent);
+}
+
+/* `handle`: as before the completing call.  The status is looked at only while bl_rt.wanting. */
+static inline void bl_request_completed(MPI_Request handle, const MPI_Status *status)
+{
+    if (handle == bl_rt.shared && bl_rt.shared_many > 1) bl_rt.shared_many--;
+    else bl_request_leave(handle, status);
+}
 
 /* --- safe points (checkpoint.c), recovery (recover.c), variables (variables.c) --- */
 int bl_safe_points_init(bl_error *err);

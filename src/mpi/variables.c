@@ -7,10 +7,14 @@
 
 #include "mpi/runtime.h"
 
+/* A program protects its variables again and again, in the same order: the search goes on from the one before. */
 int bl_variable_find(const char *name)
 {
-    for (unsigned i = 0; i < bl_rt.variables; i++)
-        if (!strcmp(bl_rt.variable[i].name, name)) return (int)i;
+    unsigned at = bl_rt.variable_at;
+    for (unsigned i = 0; i < bl_rt.variables; i++, at++) {
+        if (at >= bl_rt.variables) at = 0;
+        if (!strcmp(bl_rt.variable[at].name, name)) return (int)(bl_rt.variable_at = at);
+    }
     return -1;
 }
 
@@ -24,24 +28,29 @@ static enum bl_type integer(int is_signed, size_t bytes)
     }
 }
 
+#define SIGNED(type) \
+    (sizeof(type) == 1 ? BL_TYPE_I8 : sizeof(type) == 2 ? BL_TYPE_I16 : sizeof(type) == 4 ? BL_TYPE_I32 : BL_TYPE_I64)
+#define UNSIGNED(type) \
+    (sizeof(type) == 1 ? BL_TYPE_U8 : sizeof(type) == 2 ? BL_TYPE_U16 : sizeof(type) == 4 ? BL_TYPE_U32 : BL_TYPE_U64)
+
 /* -1 for a type without a counterpart. */
 static int type_of(MPI_Datatype type, enum bl_type *out)
 {
-    struct { MPI_Datatype mpi; enum bl_type bl; } table[] = {
+    static const struct { MPI_Datatype mpi; enum bl_type bl; } table[] = {
+        { MPI_DOUBLE, BL_TYPE_F64 }, { MPI_FLOAT, BL_TYPE_F32 },
         { MPI_BYTE, BL_TYPE_U8 }, { MPI_PACKED, BL_TYPE_U8 },
         { MPI_CHAR, BL_TYPE_I8 }, { MPI_SIGNED_CHAR, BL_TYPE_I8 }, { MPI_UNSIGNED_CHAR, BL_TYPE_U8 },
         { MPI_SHORT, BL_TYPE_I16 }, { MPI_UNSIGNED_SHORT, BL_TYPE_U16 },
-        { MPI_INT, integer(1, sizeof(int)) }, { MPI_UNSIGNED, integer(0, sizeof(int)) },
-        { MPI_LONG, integer(1, sizeof(long)) }, { MPI_UNSIGNED_LONG, integer(0, sizeof(long)) },
+        { MPI_INT, SIGNED(int) }, { MPI_UNSIGNED, UNSIGNED(int) },
+        { MPI_LONG, SIGNED(long) }, { MPI_UNSIGNED_LONG, UNSIGNED(long) },
         { MPI_LONG_LONG, BL_TYPE_I64 }, { MPI_UNSIGNED_LONG_LONG, BL_TYPE_U64 },
         { MPI_INT8_T, BL_TYPE_I8 }, { MPI_INT16_T, BL_TYPE_I16 }, { MPI_INT32_T, BL_TYPE_I32 }, { MPI_INT64_T, BL_TYPE_I64 },
         { MPI_UINT8_T, BL_TYPE_U8 }, { MPI_UINT16_T, BL_TYPE_U16 }, { MPI_UINT32_T, BL_TYPE_U32 }, { MPI_UINT64_T, BL_TYPE_U64 },
-        { MPI_C_BOOL, BL_TYPE_U8 }, { MPI_WCHAR, integer(1, sizeof(wchar_t)) },
-        { MPI_AINT, integer(1, sizeof(MPI_Aint)) }, { MPI_OFFSET, BL_TYPE_I64 }, { MPI_COUNT, BL_TYPE_I64 },
-        { MPI_FLOAT, BL_TYPE_F32 }, { MPI_DOUBLE, BL_TYPE_F64 },
+        { MPI_C_BOOL, BL_TYPE_U8 }, { MPI_WCHAR, SIGNED(wchar_t) },
+        { MPI_AINT, SIGNED(MPI_Aint) }, { MPI_OFFSET, BL_TYPE_I64 }, { MPI_COUNT, BL_TYPE_I64 },
         { MPI_C_FLOAT_COMPLEX, BL_TYPE_C32 }, { MPI_C_DOUBLE_COMPLEX, BL_TYPE_C64 },
     };
-    struct { MPI_Datatype mpi; enum bl_type kind; } fortran[] = {
+    static const struct { MPI_Datatype mpi; enum bl_type kind; } fortran[] = {
         { MPI_INTEGER, BL_TYPE_I32 }, { MPI_LOGICAL, BL_TYPE_I32 }, { MPI_REAL, BL_TYPE_F32 },
         { MPI_DOUBLE_PRECISION, BL_TYPE_F64 }, { MPI_COMPLEX, BL_TYPE_C32 }, { MPI_DOUBLE_COMPLEX, BL_TYPE_C64 },
         { MPI_CHARACTER, BL_TYPE_I8 },
@@ -82,14 +91,20 @@ static int check_name(const char *call, const char *name)
     return BELAY_OK;
 }
 
-static int protect(const char *call, const char *name, const bl_variable *what)
+/* Where a variable of this name is, or -1 when there is none yet; the name of one that is there is good. */
+static int check(const char *call, const char *name, int *at)
+{
+    *at = bl_rt.on && name ? bl_variable_find(name) : -1;
+    return *at < 0 ? check_name(call, name) : BELAY_OK;
+}
+
+static int protect(const char *call, const char *name, int at, const bl_variable *what)
 {
     uint64_t bytes = what->element;
     for (int d = 0; d < what->dims; d++)
         if (__builtin_mul_overflow(bytes, what->shape[d], &bytes) || bytes > INT64_MAX)
             return fail(BELAY_ERR_ARG, call, name, "the shape is larger than the address space");
     if (bytes && !what->data) return fail(BELAY_ERR_ARG, call, name, "the data pointer is NULL");
-    int at = bl_variable_find(name);
     if (at < 0) {
         if (bl_rt.variables == BELAY_MAX_VARIABLES)
             return fail(BELAY_ERR_MEMORY, call, name, "more than BELAY_MAX_VARIABLES (4096) protected variables");
@@ -103,13 +118,13 @@ static int protect(const char *call, const char *name, const bl_variable *what)
         at = (int)bl_rt.variables++;
     }
     bl_rt.variable[at] = *what;
-    strcpy(bl_rt.variable[at].name, name);
+    memcpy(bl_rt.variable[at].name, name, strlen(name) + 1);
     return BELAY_OK;
 }
 
 static int protect_array(const char *call, const char *name, void *data, int dims, const size_t shape[], MPI_Datatype type)
 {
-    int rc = check_name(call, name), bytes;
+    int at, rc = check(call, name, &at), bytes;
     if (rc) return rc;
     if (dims < 0 || dims > BELAY_MAX_DIMS || (dims && !shape))
         return fail(BELAY_ERR_ARG, call, name, "an array has 0 to BELAY_MAX_DIMS (8) dimensions");
@@ -119,7 +134,7 @@ static int protect_array(const char *call, const char *name, void *data, int dim
     PMPI_Type_size(type, &bytes);
     v.element = (uint32_t)bytes;
     for (int d = 0; d < dims; d++) v.shape[d] = shape[d];
-    return protect(call, name, &v);
+    return protect(call, name, at, &v);
 }
 
 int belay_protect(const char *name, void *data, size_t count, MPI_Datatype type)
@@ -134,10 +149,10 @@ int belay_protect_array(const char *name, void *data, int dims, const size_t sha
 
 int belay_protect_bytes(const char *name, void *data, size_t bytes)
 {
-    int rc = check_name("belay_protect_bytes", name);
+    int at, rc = check("belay_protect_bytes", name, &at);
     if (rc) return rc;
     bl_variable v = { .type = BL_TYPE_BYTES, .element = 1, .dims = 1, .shape = { bytes }, .data = data };
-    return protect("belay_protect_bytes", name, &v);
+    return protect("belay_protect_bytes", name, at, &v);
 }
 
 int belay_unprotect(const char *name)
