@@ -1,10 +1,13 @@
 /* run.c - the life of a job: incarnation after incarnation until it is finished, stopped or given up. */
 #include "run/run.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -212,6 +215,22 @@ static int live_once(supervisor *s, int *status)
     return 0;
 }
 
+/* One supervisor a directory: DIR/supervisor stays locked as long as we live.  A directory without a job has nothing to
+ * protect yet. */
+static int hold(const char *dir, bl_error *err)
+{
+    char path[BL_PATH_MAX + 16];
+    snprintf(path, sizeof path, "%s/job.json", dir);
+    if (access(path, F_OK)) return BELAY_OK;
+    snprintf(path, sizeof path, "%s/supervisor", dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666); /* not closed: the lock goes when we do */
+    if (fd < 0) return bl_fail_errno(err, "cannot open %s", path);
+    if (!flock(fd, LOCK_EX | LOCK_NB)) return BELAY_OK;
+    if (errno != EWOULDBLOCK) return bl_fail_errno(err, "cannot lock %s", path);
+    return bl_fail(err, BELAY_ERR_REFUSED, "another `belay run` is running the job in %s: give this one another directory "
+                   "with --dir", dir);
+}
+
 static int start(supervisor *s, bl_error *err)
 {
     enum bl_start how;
@@ -224,8 +243,11 @@ static int start(supervisor *s, bl_error *err)
         strcpy(relative, settings->dir);
         snprintf(settings->dir, sizeof settings->dir, "%s/%s", cwd, relative);
     }
-    int rc = bl_job_start(settings->dir, s->options.ranks, s->options.program[0],
+    int rc = hold(settings->dir, err);
+    if (rc == BELAY_OK)
+        rc = bl_job_start(settings->dir, s->options.ranks, s->options.program[0],
                           settings->stable_power ? BL_STABLE_POWER : BL_STABLE_PROCESS, s->options.fresh, &s->store, &how, err);
+    if (rc == BELAY_OK && how == BL_START_NEW) rc = hold(settings->dir, err); /* it is another directory now */
     if (rc) return rc;
     const bl_job *job = bl_store_job(s->store);
     snprintf(text, sizeof text, "%s %.200s with %" PRIu32 " ranks, job %s in %s",

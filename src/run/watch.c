@@ -135,6 +135,22 @@ static int mpirun_ended(watcher *w)
     return waitpid(w->watch->mpirun, &w->watch->status, WNOHANG) == w->watch->mpirun;
 }
 
+/* Did this process get its environment from bl_launch?  Others may be our children too: a shell that had some before it
+ * became us by exec. */
+static int of_this_job(const watcher *w, int pid)
+{
+    char path[64], wanted[BL_PATH_MAX + 16], *line = NULL;
+    size_t room = 0;
+    int found = 0;
+    snprintf(path, sizeof path, "/proc/%d/environ", pid);
+    snprintf(wanted, sizeof wanted, "BELAY_DIR=%s", w->options->settings.dir);
+    FILE *file = fopen(path, "r");
+    while (file && !found && getdelim(&line, &room, '\0', file) > 0) found = !strcmp(line, wanted);
+    free(line);
+    if (file) fclose(file);
+    return found;
+}
+
 /* Processes mpirun has left behind: those we hold a pidfd of, and orphans that have become our children. */
 static void end_leftovers(watcher *w)
 {
@@ -146,6 +162,7 @@ static void end_leftovers(watcher *w)
         snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
         FILE *file = fopen(path, "r");
         while (file && fscanf(file, "%d", &child) == 1) {
+            if (!of_this_job(w, child)) continue;
             kill(child, SIGKILL);
             any = 1;
         }

@@ -66,6 +66,22 @@ if command -v python3 >/dev/null; then
 for line in sys.argv[1].splitlines(): assert isinstance(json.loads(line)["time"], float)' "$objects"
 fi
 
+begin_run twice --every 5 --stable process "$ends" 12 100
+wait_for 30 test -e "$scratch/twice/supervisor"
+job second "$belay" run -n 4 --dir "$scratch/twice" "$ends" 12 0
+check "a second belay run in the directory, ranks or not: refused" says 'another `belay run` is running the job'
+check "a second belay run in the directory: exit status 1" ended 1
+log=$scratch/twice.log
+finish
+check "a second belay run in the directory: the first is not disturbed" ended 0
+
+# A shell that has a child of its own and then becomes belay run by exec.
+job exec sh -c 'sleep 60 & echo $! >"$1/other"; shift; exec "$@"' sh "$scratch" \
+    "$belay" run -n 4 --dir "$scratch/exec" --stable process --kill 1@step=3 "$ends" 6 0
+other=$(cat "$scratch/other")
+check "a process that is none of the job's: left alone" kill -0 "$other"
+kill "$other" 2>/dev/null
+
 mkdir "$scratch/locked"
 chmod 500 "$scratch/locked"
 [ "$(id -u)" = 0 ] || job locked "$belay" run -n 4 --dir "$scratch/locked/job" "$ends" 1 0
