@@ -154,14 +154,30 @@ static void remember(int count, const MPI_Request *requests)
     memcpy(bl_rt.handles, requests, sizeof *requests * (size_t)count);
 }
 
+static int wait_all_with_statuses(int count, MPI_Request requests[], MPI_Status statuses[])
+{
+    MPI_Status *s = wanted_all(statuses);
+    remember(count, requests);
+    int rc = PMPI_Waitall(count, requests, s);
+    for (int i = 0; rc == MPI_SUCCESS && i < count; i++) completed(i, s, i);
+    return rc;
+}
+
 BELAY_API int MPI_Waitall(int count, MPI_Request requests[], MPI_Status statuses[])
 {
     if (!bl_rt.counting || count <= 0 || bl_scratch(count)) return PMPI_Waitall(count, requests, statuses);
     bl_enter();
-    remember(count, requests);
-    MPI_Status *s = wanted_all(statuses);
-    int rc = PMPI_Waitall(count, requests, s);
-    for (int i = 0; rc == MPI_SUCCESS && i < count; i++) completed(i, s, i);
+    if (bl_rt.wanting) return wait_all_with_statuses(count, requests, statuses);
+    uint64_t shared = 0;
+    int kept = 0;
+    for (int i = 0; i < count; i++) {
+        if (requests[i] == bl_rt.shared) shared++;
+        else bl_rt.handles[kept++] = requests[i];
+    }
+    int rc = PMPI_Waitall(count, requests, statuses);
+    if (rc != MPI_SUCCESS) return rc;
+    if (shared) bl_shared_completed(shared);
+    for (int i = 0; i < kept; i++) bl_request_leave(bl_rt.handles[i], MPI_STATUS_IGNORE);
     return rc;
 }
 

@@ -18,21 +18,11 @@ static uint32_t home(uint64_t key)
     return (uint32_t)((key * 0x9e3779b97f4a7c15u) >> 32) & (bl_rt.request_slots - 1);
 }
 
-static bl_request *find(uint64_t key)
-{
-    if (!bl_rt.request_slots) return NULL;
-    for (uint32_t i = home(key);; i = (i + 1) & (bl_rt.request_slots - 1)) {
-        if (bl_rt.request[i].key == key) return &bl_rt.request[i];
-        if (!bl_rt.request[i].key) return NULL;
-    }
-}
-
-static bl_request *place(uint64_t key)
+/* The entry of `key`, or the free one where it belongs. */
+static bl_request *probe(uint64_t key)
 {
     uint32_t i = home(key);
-    while (bl_rt.request[i].key) i = (i + 1) & (bl_rt.request_slots - 1);
-    bl_rt.request_used++;
-    bl_rt.request[i] = (bl_request){ .key = key };
+    while (bl_rt.request[i].key && bl_rt.request[i].key != key) i = (i + 1) & (bl_rt.request_slots - 1);
     return &bl_rt.request[i];
 }
 
@@ -47,11 +37,16 @@ static int make_room(void)
     }
     bl_rt.request = bigger;
     bl_rt.request_slots = slots;
-    bl_rt.request_used = 0;
     for (uint32_t i = 0; i < old_slots; i++)
-        if (old[i].key) *place(old[i].key) = old[i];
+        if (old[i].key) *probe(old[i].key) = old[i];
     free(old);
     return 0;
+}
+
+static bl_request *find(uint64_t key)
+{
+    bl_request *r = bl_rt.request_slots ? probe(key) : NULL;
+    return r && r->key ? r : NULL;
 }
 
 static void deactivate(bl_request *r)
@@ -67,15 +62,16 @@ static void want_status(bl_request *r, int wants)
     r->wants_status = (uint8_t)wants;
 }
 
-static void erase(bl_request *r)
+static void let_go(bl_request *r)
 {
     deactivate(r);
-    want_status(r, 0);
+    if (r->wants_status) want_status(r, 0);
     if (r->comm) bl_comm_release(r->comm);
-    if (r == &bl_rt.shared_first) {
-        bl_rt.shared_many = 0;
-        return;
-    }
+}
+
+static void erase(bl_request *r)
+{
+    let_go(r);
     uint32_t mask = bl_rt.request_slots - 1, hole = (uint32_t)(r - bl_rt.request);
     for (uint32_t i = (hole + 1) & mask; bl_rt.request[i].key; i = (i + 1) & mask) {
         uint32_t wanted = home(bl_rt.request[i].key);
@@ -87,58 +83,56 @@ static void erase(bl_request *r)
     bl_rt.request_used--;
 }
 
-static int is_shared(uint64_t key)
-{
-    return key == key_of(&bl_rt.shared, sizeof bl_rt.shared);
-}
-
-static bl_request *known(uint64_t key)
-{
-    return is_shared(key) ? (bl_rt.shared_many ? &bl_rt.shared_first : NULL) : find(key);
-}
-
-/* A handle that comes back, but for the shared one, belonged to a request that ended in a way we do not see. */
-static bl_request *new_entry(uint64_t key)
-{
-    if (is_shared(key)) {
-        bl_rt.shared_many++;
-        return &bl_rt.shared_first;
-    }
-    bl_request *r = find(key);
-    if (r) erase(r);
-    return make_room() ? NULL : place(key);
-}
-
 static int wild(const bl_request *r)
 {
     return r->kind == BL_REQ_RECV && (r->peer == MPI_ANY_SOURCE || r->tag == MPI_ANY_TAG);
 }
 
-static inline bl_request *enter(uint64_t key, enum bl_request_kind kind, enum bl_call call, bl_comm *comm, int peer, int tag,
-                                int active)
+/* A handle that comes back belonged to a request that ended in a way we do not see. */
+static bl_request *new_entry(uint64_t key)
 {
-    bl_request *r = new_entry(key);
-    if (!r) return NULL;
+    if (make_room()) return NULL;
+    bl_request *r = probe(key);
+    if (r->key) let_go(r);
+    else bl_rt.request_used++;
+    return r;
+}
+
+static inline void fill(bl_request *r, uint64_t key, enum bl_request_kind kind, enum bl_call call, bl_comm *comm, int peer,
+                        int tag, int active)
+{
     *r = (bl_request){ .key = key, .comm = comm, .peer = peer, .tag = tag, .kind = (uint8_t)kind, .active = (uint8_t)active,
                        .call = (uint16_t)call, .number = bl_rt.live.header->calls };
     if (comm) comm->refs++;
     bl_rt.active += (uint64_t)active;
-    return r;
 }
 
 void bl_request_enter(MPI_Request request, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,
                       int persistent)
 {
-    bl_request *r = enter(key_of(&request, sizeof request), kind, call, bl_comm_of(comm), peer, tag, !persistent);
+    bl_request *r = new_entry(key_of(&request, sizeof request));
     if (!r) return;
+    fill(r, key_of(&request, sizeof request), kind, call, bl_comm_of(comm), peer, tag, !persistent);
     r->persistent = (uint8_t)persistent;
     if (wild(r)) want_status(r, 1);
     else if ((kind == BL_REQ_RECV || kind == BL_REQ_SEND) && peer >= 0) r->slot = bl_slot(comm, peer, tag);
 }
 
+void bl_request_shared_enter(enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag)
+{
+    fill(&bl_rt.shared_first, 0, kind, call, bl_comm_of(comm), peer, tag, 1);
+    bl_rt.shared_many = 1;
+}
+
+void bl_request_shared_leave(void)
+{
+    let_go(&bl_rt.shared_first);
+    bl_rt.shared_many = 0;
+}
+
 void bl_request_started(MPI_Request request)
 {
-    bl_request *r = known(key_of(&request, sizeof request));
+    bl_request *r = find(key_of(&request, sizeof request));
     if (!r || r->active) return;
     r->active = 1;
     r->number = bl_rt.live.header->calls;
@@ -167,7 +161,7 @@ static void count_completion(const bl_request *r, const MPI_Status *status)
 
 void bl_request_leave(MPI_Request handle, const MPI_Status *status)
 {
-    bl_request *r = known(key_of(&handle, sizeof handle));
+    bl_request *r = find(key_of(&handle, sizeof handle));
     if (!r || !r->active) return;
     count_completion(r, status);
     if (!r->persistent) {
@@ -181,9 +175,9 @@ void bl_request_leave(MPI_Request handle, const MPI_Status *status)
 
 void bl_request_freed(MPI_Request handle)
 {
-    bl_request *r = known(key_of(&handle, sizeof handle));
-    if (r == &bl_rt.shared_first && bl_rt.shared_many > 1) bl_rt.shared_many--;
-    else if (r) erase(r);
+    bl_request *r = handle == bl_rt.shared ? NULL : find(key_of(&handle, sizeof handle));
+    if (handle == bl_rt.shared) bl_request_completed(handle, MPI_STATUS_IGNORE);
+    if (r) erase(r);
 }
 
 void bl_request_cancelled(MPI_Request handle)
@@ -199,7 +193,9 @@ void bl_message_made(MPI_Message message, enum bl_call call, MPI_Comm comm, cons
 {
     if (message == MPI_MESSAGE_NO_PROC || message == MPI_MESSAGE_NULL) return;
     bl_received(comm, status);
-    enter(key_of(&message, sizeof message), BL_REQ_MESSAGE, call, bl_comm_of(comm), status->MPI_SOURCE, status->MPI_TAG, 1);
+    bl_request *r = new_entry(key_of(&message, sizeof message));
+    if (r)
+        fill(r, key_of(&message, sizeof message), BL_REQ_MESSAGE, call, bl_comm_of(comm), status->MPI_SOURCE, status->MPI_TAG, 1);
 }
 
 void bl_message_gone(MPI_Message message)

@@ -189,6 +189,8 @@ void bl_request_enter(MPI_Request request, enum bl_request_kind kind, enum bl_ca
                       int persistent);
 void bl_request_started(MPI_Request request);
 void bl_request_leave(MPI_Request handle, const MPI_Status *status);
+void bl_request_shared_enter(enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag);
+void bl_request_shared_leave(void);
 void bl_request_freed(MPI_Request handle);
 void bl_request_cancelled(MPI_Request handle);
 void bl_message_made(MPI_Message message, enum bl_call call, MPI_Comm comm, const MPI_Status *status);
@@ -200,14 +202,21 @@ void bl_requests_free(void);
 static inline void bl_request_made(MPI_Request request, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer,
                                    int tag, int persistent)
 {
-    if (request == bl_rt.shared && bl_rt.shared_many) bl_rt.shared_many++;
-    else bl_request_enter(request, kind, call, comm, peer, tag, persistent);
+    if (request != bl_rt.shared) bl_request_enter(request, kind, call, comm, peer, tag, persistent);
+    else if (bl_rt.shared_many) bl_rt.shared_many++;
+    else bl_request_shared_enter(kind, call, comm, peer, tag);
+}
+
+static inline void bl_shared_completed(uint64_t many)
+{
+    if (many < bl_rt.shared_many) bl_rt.shared_many -= many;
+    else if (bl_rt.shared_many) bl_request_shared_leave();
 }
 
 /* `handle`: as before the completing call.  The status is looked at only while bl_rt.wanting. */
 static inline void bl_request_completed(MPI_Request handle, const MPI_Status *status)
 {
-    if (handle == bl_rt.shared && bl_rt.shared_many > 1) bl_rt.shared_many--;
+    if (handle == bl_rt.shared) bl_shared_completed(1);
     else bl_request_leave(handle, status);
 }
 
