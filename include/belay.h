@@ -44,7 +44,8 @@
  * (variables differ), the job is ended rather than continued from the wrong state, unless BELAY_ERRORS=return is set.
  *
  * SETTINGS are BELAY_* environment variables, lines of the file that BELAY_SETTINGS names, or flags of `belay run`;
- * `belay run --help` lists them with their defaults.
+ * `belay run --help` lists them with their defaults.  With BELAY_OFF set in the environment nothing is followed or saved
+ * and every function succeeds without doing anything.
  */
 #ifndef BELAY_H
 #define BELAY_H

@@ -101,7 +101,7 @@ static bl_live_collective *collective_row(uint64_t id, uint32_t size)
     return row;
 }
 
-static void destroy(bl_comm *c)
+void bl_comm_destroy(bl_comm *c)
 {
     free(c->world);
     if (c->local != c->world) free(c->local);
@@ -121,7 +121,7 @@ bl_comm *bl_comm_find(MPI_Comm handle)
     c->handle = handle;
     uint64_t members = members_of(c, handle), nth = members ? next_in_series(members) : 0;
     if (!nth) {
-        destroy(c);
+        bl_comm_destroy(c);
         bl_rt.refused = "out of memory for communicators";
         return NULL;
     }
@@ -136,11 +136,6 @@ void bl_comm_made(MPI_Comm comm)
     if (comm != MPI_COMM_NULL) bl_comm_find(comm);
 }
 
-void bl_comm_release(bl_comm *c)
-{
-    if (--c->refs == 0 && c->handle == MPI_COMM_NULL) destroy(c);
-}
-
 void bl_comm_freed(MPI_Comm handle)
 {
     for (unsigned i = 0; i < bl_rt.comms; i++) {
@@ -151,7 +146,7 @@ void bl_comm_freed(MPI_Comm handle)
         memset(bl_rt.way, 0, sizeof bl_rt.way); /* the handle may come back for another communicator */
         c->handle = MPI_COMM_NULL;
         if (c->collective) c->collective->freed = 1;
-        if (c->refs == 0) destroy(c);
+        if (c->refs == 0) bl_comm_destroy(c);
         return;
     }
 }
@@ -165,7 +160,7 @@ int bl_comms_init(bl_error *err)
 
 void bl_comms_free(void)
 {
-    for (unsigned i = 0; i < bl_rt.comms; i++) destroy(bl_rt.comm[i]);
+    for (unsigned i = 0; i < bl_rt.comms; i++) bl_comm_destroy(bl_rt.comm[i]);
     free(bl_rt.comm);
     free(bl_rt.series);
 }

@@ -142,7 +142,8 @@ static void find_shared_request(void)
  * show only when it is too late. */
 static void begin(void)
 {
-    if (getenv("BELAY_OFF")) return;
+    bl_rt.off = getenv("BELAY_OFF") != NULL;
+    if (bl_rt.off) return;
     const char *supervised = getenv("BELAY_INCARNATION");
     bl_error err = { 0, "" };
     opening o;

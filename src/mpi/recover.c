@@ -230,9 +230,13 @@ static void resume_counting(void)
 int belay_recover(belay_status *status)
 {
     bl_error err = { 0, "" };
+    if (bl_rt.off) {
+        if (status) *status = (belay_status){ 0 };
+        return BELAY_OK;
+    }
     if (!bl_rt.on || bl_rt.recovered) {
         bl_fail(&err, BELAY_ERR_ARG, bl_rt.on ? "belay_recover was called twice"
-                                              : "belay_recover: call it between MPI_Init and MPI_Finalize (and without BELAY_OFF)");
+                                              : "belay_recover: call it between MPI_Init and MPI_Finalize");
         return bl_failed(BELAY_ERR_ARG, &err);
     }
     belay_status s = { .ranks = bl_rt.ranks, .incarnation = (int)bl_rt.incarnation };

@@ -115,7 +115,7 @@ void bl_request_enter(MPI_Request request, enum bl_request_kind kind, enum bl_ca
     fill(r, key_of(&request, sizeof request), kind, call, bl_comm_of(comm), peer, tag, !persistent);
     r->persistent = (uint8_t)persistent;
     if (wild(r)) want_status(r, 1);
-    else if ((kind == BL_REQ_RECV || kind == BL_REQ_SEND) && peer >= 0) r->slot = bl_slot(comm, peer, tag);
+    else if (peer >= 0 && (kind == BL_REQ_RECV || persistent)) r->slot = bl_slot(comm, peer, tag); /* counted later */
 }
 
 void bl_request_shared_enter(enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag)
@@ -154,8 +154,9 @@ static void count_completion(const bl_request *r, const MPI_Status *status)
     if (r->kind == BL_REQ_RECV && !undone) {
         bl_live_slot *slot = wild(r) ? slot_of(r, status) : r->slot;
         if (slot) slot->received++;
-    } else if (r->kind == BL_REQ_SEND && undone && r->slot) {
-        r->slot->sent--;
+    } else if (r->kind == BL_REQ_SEND && undone && r->comm) {
+        bl_live_slot *slot = bl_comm_slot(r->comm, r->peer, r->tag);
+        if (slot) slot->sent--;
     }
 }
 

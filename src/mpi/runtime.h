@@ -57,6 +57,7 @@ typedef struct bl_request {
 } bl_request;
 
 typedef struct bl_runtime {
+    int off;              /* BELAY_OFF: every belay_* call succeeds and does nothing */
     int on;               /* between MPI_Init and MPI_Finalize, and not switched off */
     int counting;         /* the wrappers count; not under MPI_THREAD_MULTIPLE */
     int rank, ranks;
@@ -144,11 +145,17 @@ void bl_comms_free(void);
 bl_comm *bl_comm_find(MPI_Comm comm);        /* registers one it has not seen; NULL when out of memory */
 void bl_comm_made(MPI_Comm comm);            /* after a creating call; MPI_COMM_NULL is fine */
 void bl_comm_freed(MPI_Comm comm);           /* before MPI frees it */
-void bl_comm_release(bl_comm *comm);         /* a request no longer refers to it */
+void bl_comm_destroy(bl_comm *comm);
 void bl_comm_text(MPI_Comm comm, char *text, size_t size); /* "MPI_COMM_WORLD", or the communicator's name */
 int bl_comm_world_rank(const bl_comm *comm, int peer);     /* -1: not in MPI_COMM_WORLD */
 bl_live_slot *bl_comm_slot(const bl_comm *comm, int peer, int tag); /* NULL: invalid peer, or no room (then refused) */
 bl_live_slot *bl_way_find(bl_way *way, MPI_Comm comm, int peer, int tag);
+
+/* A request no longer refers to it. */
+static inline void bl_comm_release(bl_comm *comm)
+{
+    if (--comm->refs == 0 && comm->handle == MPI_COMM_NULL) bl_comm_destroy(comm);
+}
 
 static inline bl_comm *bl_comm_of(MPI_Comm comm)
 {
