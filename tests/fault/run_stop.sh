@@ -65,7 +65,7 @@ first=$begun first_log=$log
 check "two jobs in one directory: the first runs" wait_for 60 says '^step 6$'
 job second "$belay" run -n 4 --dir "$scratch/shared" $every "$ends" 40 0
 check "two jobs in one directory: the second belay run is refused" ended 1
-check "two jobs in one directory: with its reason" says 'belongs to a job that is running (rank [0-3] is process [0-9]*)'
+check "two jobs in one directory: with its reason" says 'another `belay run` is running the job'
 BELAY_DIR=$scratch/shared
 export BELAY_DIR
 mpirun4 third "$ends" 40 0
