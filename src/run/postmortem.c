@@ -1,13 +1,14 @@
 /* postmortem.c - how an incarnation ended, read from what its ranks left in their live tables.  mpirun's own exit status
- * is not believed: completion is every rank's FINISHED and nothing else. */
+ * does not prove completion: every rank's FINISHED does, or that all are in MPI_Finalize and one has returned from it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "run/internal.h"
 
 typedef struct census {
-    uint32_t seen, finished, stopped, refused;
+    uint32_t seen, finished, finalizing, stopped, refused;
     int64_t culprit;      /* a rank whose table says how it ended */
     bl_live_header of;    /* its header, or that of the furthest rank */
     uint64_t furthest;
@@ -33,6 +34,7 @@ static void count(census *c, uint32_t rank, const bl_live_header *h, int64_t fir
 {
     c->seen++;
     c->finished += h->state == BL_LIVE_FINISHED;
+    c->finalizing += h->state == BL_LIVE_FINALIZING;
     c->stopped += h->state == BL_LIVE_STOPPED;
     c->refused += h->state == BL_LIVE_REFUSED;
     if (h->state == BL_LIVE_KILLED && h->code >= 1 && h->code <= BL_KILLS_MAX) *fired |= (uint64_t)1 << (h->code - 1);
@@ -60,6 +62,14 @@ static void fire_timers(const bl_options *o, const bl_watch *w, bl_postmortem *p
     }
 }
 
+/* A program that ends with a status of its own has mpirun end the ranks that are still on their way out of MPI_Finalize.
+ * One of them has returned, so all have entered it; and no signal killed anybody. */
+static int cut_short_at_the_end(const census *c, const bl_options *o, const bl_watch *w)
+{
+    return c->finished > 0 && c->finished + c->finalizing == o->ranks && WIFEXITED(w->status) &&
+           WEXITSTATUS(w->status) > 0 && WEXITSTATUS(w->status) < 128;
+}
+
 void bl_postmortem_of(bl_store *store, const bl_options *o, const bl_watch *w, bl_postmortem *p)
 {
     census c;
@@ -67,11 +77,10 @@ void bl_postmortem_of(bl_store *store, const bl_options *o, const bl_watch *w, b
     memset(p, 0, sizeof *p);
     c.culprit = -1;
     for (uint32_t r = 0; r < o->ranks; r++) {
-        bl_live live;
+        bl_live_header h;
         bl_error err;
-        if (bl_live_read(store, r, bl_store_job(store)->incarnation, &live, &err)) continue;
-        count(&c, r, live.header, w->first_dead, &p->fired);
-        bl_live_free(&live);
+        if (bl_live_read_header(store, r, bl_store_job(store)->incarnation, &h, &err)) continue;
+        count(&c, r, &h, w->first_dead, &p->fired);
     }
     p->rank = c.culprit >= 0 ? c.culprit : w->first_dead;
     p->state = c.of.state;
@@ -82,6 +91,7 @@ void bl_postmortem_of(bl_store *store, const bl_options *o, const bl_watch *w, b
     p->work_from_ns = c.of.checkpoint_ns ? c.of.checkpoint_ns : c.of.first_step_ns ? c.of.first_step_ns : c.of.started_ns;
     p->end = !c.seen                   ? BL_END_ABSENT
              : c.finished == o->ranks  ? BL_END_FINISHED
+             : cut_short_at_the_end(&c, o, w) ? BL_END_FINISHED
              : c.refused               ? BL_END_REFUSED
              : c.stopped == o->ranks   ? BL_END_STOPPED
                                        : BL_END_DEATH;

@@ -1,9 +1,9 @@
 /* watch.c - one incarnation, from the start of mpirun to the end of the last process it left behind. */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -14,7 +14,12 @@
 #include "run/internal.h"
 #include "util/clock.h"
 
-enum { LOOK_MS = 50, LOCAL_MAX = 4096 };
+enum {
+    SOON_MS = 2,    /* between looks while ranks register one after the other: who dies now is to be seen dying */
+    LOOK_MS = 50, IDLE_MS = 1000,
+    SOON_S = 5, SOON_RANKS = 256,
+    NOBODY = -1, SIGNALS = -2, MPIRUN = -3 /* what an event is about; else a rank */
+};
 #define TEARDOWN_S 15.0 /* mpirun, told to end, has so long before it is killed */
 
 static int signals_fd = -1;
@@ -24,11 +29,13 @@ typedef struct watcher {
     const bl_options *options;
     const bl_events *events;
     bl_watch *watch;
-    struct pollfd fds[2 + LOCAL_MAX]; /* signals, mpirun, then one pidfd per local rank that was seen */
-    uint32_t rank_of[2 + LOCAL_MAX];
-    nfds_t count;
+    int events_fd;                    /* epoll hands events out in the order they happened: the first death comes first */
+    int *fd;                          /* [ranks] pidfd of a local rank that was seen and lives; -1 */
+    int mpirun_fd;
     uint8_t *known;                   /* [ranks] seen, or not on this host */
     uint32_t unknown;
+    int64_t soon_until_ns;            /* 0: nobody was seen yet */
+    int over;                         /* mpirun has ended: whoever is found dead now may have been ended by it */
     int forwarded;                    /* the request to stop is on its way to the ranks */
     int64_t grace_until_ns, kill_at_ns;
 } watcher;
@@ -52,37 +59,50 @@ int bl_watch_init(bl_error *err)
     return BELAY_OK;
 }
 
-/* The ranks' processes are mpirun's children, not ours: their live tables say who they are, a pidfd when they end. */
-static void look_for_ranks(watcher *w)
+static int listen_to(watcher *w, int fd, int about)
 {
-    uint32_t incarnation = bl_store_job(w->store)->incarnation;
-    for (uint32_t r = 0; r < w->options->ranks && w->unknown; r++) {
-        bl_live live;
-        bl_error err;
-        if (w->known[r] || bl_live_read(w->store, r, incarnation, &live, &err)) continue;
-        int here = bl_live_alive(live.header), fd = here && w->count < 2 + LOCAL_MAX ? pidfd_of(live.header->pid) : -1;
-        bl_live_free(&live);
-        w->known[r] = 1;
-        w->unknown--;
-        if (fd < 0) continue;
-        w->rank_of[w->count] = r;
-        w->fds[w->count++] = (struct pollfd){ .fd = fd, .events = POLLIN };
-    }
+    struct epoll_event event = { .events = EPOLLIN, .data.fd = about };
+    return fd < 0 ? -1 : epoll_ctl(w->events_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
 static void note_death(watcher *w, uint32_t rank)
 {
-    if (w->watch->first_dead >= 0) return;
-    bl_live live;
+    bl_live_header h;
     bl_error err;
-    uint32_t state = 0;
-    if (bl_live_read(w->store, rank, bl_store_job(w->store)->incarnation, &live, &err) == BELAY_OK) {
-        state = live.header->state;
-        bl_live_free(&live);
-    }
-    if (state == BL_LIVE_FINISHED || state == BL_LIVE_STOPPED) return;
+    if (w->watch->first_dead >= 0) return;
+    if (bl_live_read_header(w->store, rank, bl_store_job(w->store)->incarnation, &h, &err) == BELAY_OK &&
+        (h.state == BL_LIVE_FINISHED || h.state == BL_LIVE_STOPPED))
+        return;
     w->watch->first_dead = rank;
     w->watch->first_dead_ns = bl_now_ns();
+}
+
+/* The ranks' processes are mpirun's children, not ours: their live tables say who they are, a pidfd when they end.  One
+ * that was not seen alive died before the others that are being ended now. */
+static void meet(watcher *w, uint32_t rank, const bl_live_header *h)
+{
+    w->known[rank] = 1;
+    w->unknown--;
+    if (!w->soon_until_ns) w->soon_until_ns = bl_ticks_ns() + SOON_S * INT64_C(1000000000);
+    if (!bl_live_here(h)) return;
+    int fd = bl_live_alive(h) ? pidfd_of(h->pid) : -1;
+    if (fd < 0) {
+        if (!w->over) note_death(w, rank);
+    } else if (listen_to(w, fd, (int)rank)) {
+        close(fd); /* no more descriptors: mpirun still tells that the job ended */
+    } else {
+        w->fd[rank] = fd;
+    }
+}
+
+static void look_for_ranks(watcher *w)
+{
+    uint32_t incarnation = bl_store_job(w->store)->incarnation;
+    for (uint32_t r = 0; r < w->options->ranks && w->unknown; r++) {
+        bl_live_header h;
+        bl_error err;
+        if (!w->known[r] && bl_live_read_header(w->store, r, incarnation, &h, &err) == BELAY_OK) meet(w, r, &h);
+    }
 }
 
 static void force_end(watcher *w, const char *why)
@@ -154,8 +174,8 @@ static int of_this_job(const watcher *w, int pid)
 /* Processes mpirun has left behind: those we hold a pidfd of, and orphans that have become our children. */
 static void end_leftovers(watcher *w)
 {
-    for (nfds_t i = 2; i < w->count; i++)
-        if (w->fds[i].fd >= 0) syscall(SYS_pidfd_send_signal, w->fds[i].fd, SIGKILL, NULL, 0);
+    for (uint32_t r = 0; r < w->options->ranks; r++)
+        if (w->fd[r] >= 0) syscall(SYS_pidfd_send_signal, w->fd[r], SIGKILL, NULL, 0);
     for (int round = 0; round < 1000; round++) {
         char path[64];
         int child, any = 0;
@@ -173,52 +193,81 @@ static void end_leftovers(watcher *w)
     }
 }
 
+static int patience_ms(const watcher *w)
+{
+    if (w->unknown == 0) return w->watch->asked || w->kill_at_ns ? LOOK_MS : IDLE_MS;
+    int soon = w->options->ranks <= SOON_RANKS && w->soon_until_ns && bl_ticks_ns() < w->soon_until_ns;
+    return soon ? SOON_MS : LOOK_MS;
+}
+
+/* What happened next; one event at a time keeps their order. */
+static int next_event(watcher *w)
+{
+    struct epoll_event event;
+    return epoll_wait(w->events_fd, &event, 1, patience_ms(w)) == 1 ? event.data.fd : NOBODY;
+}
+
 static void serve(watcher *w)
 {
-    while (!mpirun_ended(w)) {
-        int slow = w->unknown == 0 && !w->watch->asked && !w->kill_at_ns;
-        if (poll(w->fds, w->count, slow ? 1000 : LOOK_MS) < 0 && errno != EINTR) break;
-        if (w->fds[0].revents & POLLIN) on_signal(w);
-        for (nfds_t i = 2; i < w->count; i++) {
-            if (w->fds[i].fd < 0 || !(w->fds[i].revents & POLLIN)) continue;
-            note_death(w, w->rank_of[i]);
-            close(w->fds[i].fd);
-            w->fds[i].fd = -1;
+    for (;;) {
+        int about = next_event(w);
+        if ((about == MPIRUN || w->mpirun_fd < 0) && mpirun_ended(w)) break;
+        if (about == SIGNALS) on_signal(w);
+        if (about >= 0) {
+            note_death(w, (uint32_t)about);
+            close(w->fd[about]);
+            w->fd[about] = -1;
         }
         on_time(w);
         if (w->unknown) look_for_ranks(w);
         forward_request(w);
     }
+    w->over = 1;
     if (w->unknown) look_for_ranks(w);
+}
+
+static int open_watcher(watcher *w, bl_error *err)
+{
+    uint32_t ranks = w->options->ranks;
+    w->events_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (w->events_fd < 0) return bl_fail_errno(err, "epoll_create1");
+    w->known = calloc(ranks, 1);
+    w->fd = malloc(sizeof *w->fd * ranks);
+    if (!w->known || !w->fd) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory");
+    for (uint32_t r = 0; r < ranks; r++) w->fd[r] = -1;
+    return BELAY_OK;
+}
+
+static void close_watcher(watcher *w)
+{
+    for (uint32_t r = 0; w->fd && r < w->options->ranks; r++)
+        if (w->fd[r] >= 0) close(w->fd[r]);
+    if (w->mpirun_fd >= 0) close(w->mpirun_fd);
+    if (w->events_fd >= 0) close(w->events_fd);
+    free(w->known);
+    free(w->fd);
 }
 
 int bl_watch_incarnation(bl_store *store, const bl_options *options, const bl_events *events, bl_watch *watch, bl_error *err)
 {
-    watcher *w = calloc(1, sizeof *w);
-    uint8_t *known = calloc(options->ranks, 1);
-    if (!w || !known) {
-        free(w);
-        free(known);
-        return bl_fail(err, BELAY_ERR_MEMORY, "out of memory");
-    }
-    *w = (watcher){ .store = store, .options = options, .events = events, .watch = watch, .known = known,
-                    .unknown = options->ranks };
+    watcher w = { .store = store, .options = options, .events = events, .watch = watch, .unknown = options->ranks,
+                  .mpirun_fd = -1 };
     memset(watch, 0, sizeof *watch);
     watch->first_dead = -1;
     watch->started_ns = bl_now_ns();
-    watch->mpirun = bl_launch(options, bl_store_job(store)->incarnation, err);
-    int rc = watch->mpirun < 0 ? err->code : BELAY_OK;
+    int rc = open_watcher(&w, err);
     if (rc == BELAY_OK) {
-        w->fds[0] = (struct pollfd){ .fd = signals_fd, .events = POLLIN };
-        w->fds[1] = (struct pollfd){ .fd = pidfd_of(watch->mpirun), .events = POLLIN };
-        w->count = 2;
-        serve(w);
-        watch->ended_ns = bl_now_ns();
-        end_leftovers(w);
-        for (nfds_t i = 1; i < w->count; i++)
-            if (w->fds[i].fd >= 0) close(w->fds[i].fd);
+        watch->mpirun = bl_launch(options, bl_store_job(store)->incarnation, err);
+        rc = watch->mpirun < 0 ? err->code : BELAY_OK;
     }
-    free(known);
-    free(w);
+    if (rc == BELAY_OK) {
+        w.mpirun_fd = pidfd_of(watch->mpirun);
+        listen_to(&w, signals_fd, SIGNALS);
+        listen_to(&w, w.mpirun_fd, MPIRUN);
+        serve(&w);
+        watch->ended_ns = bl_now_ns();
+        end_leftovers(&w);
+    }
+    close_watcher(&w);
     return rc;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -120,12 +121,13 @@ static bool good_slots(uint32_t slots)
     return slots >= 1 && slots <= SLOTS_MAX && (slots & (slots - 1)) == 0;
 }
 
-static int check(const bl_store *store, const char *path, uint32_t rank, uint32_t incarnation, const char *bytes, size_t size,
+/* `bytes`: the first of them, `size`: how many the file has. */
+static int check(const bl_store *store, const char *path, uint32_t rank, uint32_t incarnation, const void *bytes, uint64_t size,
                  bl_error *err)
 {
     bl_live_header h;
     if (size < sizeof h)
-        return bl_fail(err, BELAY_ERR_DAMAGED, "%s (live table of rank %u) is damaged: only %zu bytes", path, rank, size);
+        return bl_fail(err, BELAY_ERR_DAMAGED, "%s (live table of rank %u) is damaged: only %zu bytes", path, rank, (size_t)size);
     memcpy(&h, bytes, sizeof h);
     if (memcmp(h.magic, magic, sizeof magic) != 0)
         return bl_fail(err, BELAY_ERR_DAMAGED, "%s (live table of rank %u) is damaged: it does not begin as one", path, rank);
@@ -143,11 +145,16 @@ static int check(const bl_store *store, const char *path, uint32_t rank, uint32_
 }
 
 /* What a reader may rely on: texts end, and a slot in use names a rank of the job. */
+static void tame_header(bl_live_header *h)
+{
+    h->job[sizeof h->job - 1] = '\0';
+    h->host[sizeof h->host - 1] = '\0';
+}
+
 static void tame(bl_live *live)
 {
     bl_live_header *h = live->header;
-    h->job[sizeof h->job - 1] = '\0';
-    h->host[sizeof h->host - 1] = '\0';
+    tame_header(h);
     for (uint32_t i = 0; i < h->channel_slots; i++)
         if (live->slot[i].peer < 0 || (uint32_t)live->slot[i].peer >= h->ranks)
             live->slot[i].comm = 0;
@@ -171,6 +178,24 @@ int bl_live_read(bl_store *store, uint32_t rank, uint32_t incarnation, bl_live *
     point(live, bytes);
     tame(live);
     return BELAY_OK;
+}
+
+int bl_live_read_header(bl_store *store, uint32_t rank, uint32_t incarnation, bl_live_header *header, bl_error *err)
+{
+    char path[BL_PATH];
+    struct stat st;
+    bl_store_path(store, path, "rank-%05u/live-%04u", rank, incarnation);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return bl_fail_errno(err, "cannot read %s", path);
+    ssize_t got = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? pread(fd, header, sizeof *header, 0) : -1;
+    close(fd);
+    if (got < 0)
+        return bl_fail(err, BELAY_ERR_SYSTEM, "cannot read %s", path);
+    int code = check(store, path, rank, incarnation, header, got < (ssize_t)sizeof *header ? (uint64_t)got : (uint64_t)st.st_size, err);
+    if (code == BELAY_OK)
+        tame_header(header);
+    return code;
 }
 
 void bl_live_free(bl_live *live)

@@ -76,6 +76,9 @@ void bl_live_unmap(bl_live *live);
 int bl_live_read(bl_store *store, uint32_t rank, uint32_t incarnation, bl_live *live, bl_error *err);
 void bl_live_free(bl_live *live);
 
+/* The header alone: one small read, for who asks often or asks many ranks. */
+int bl_live_read_header(bl_store *store, uint32_t rank, uint32_t incarnation, bl_live_header *header, bl_error *err);
+
 static inline uint32_t bl_live_hash(uint64_t comm, int32_t peer, int32_t tag)
 {
     uint64_t h = comm ^ ((uint64_t)(uint32_t)peer << 32) ^ (uint32_t)tag;

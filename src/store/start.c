@@ -30,11 +30,16 @@ static double started_s(int32_t pid)
     return (double)boot + (double)ticks / (double)sysconf(_SC_CLK_TCK);
 }
 
-int bl_live_alive(const bl_live_header *h)
+int bl_live_here(const bl_live_header *h)
 {
     char host[sizeof h->host] = "";
     gethostname(host, sizeof host - 1);
-    if (strncmp(host, h->host, sizeof host) || h->pid <= 0) return 0;
+    return !strncmp(host, h->host, sizeof host);
+}
+
+int bl_live_alive(const bl_live_header *h)
+{
+    if (!bl_live_here(h) || h->pid <= 0) return 0;
     double started = started_s(h->pid);
     /* A process that began after the table did has only inherited the number. */
     return started > 0 && started <= (double)h->started_ns * 1e-9 + 5;
@@ -44,13 +49,11 @@ int64_t bl_job_alive(bl_store *store, int32_t *pid)
 {
     const bl_job *job = bl_store_job(store);
     for (uint32_t rank = 0; rank < job->ranks; rank++) {
-        bl_live live;
+        bl_live_header h;
         bl_error err;
-        if (bl_live_read(store, rank, job->incarnation, &live, &err)) continue;
-        int alive = bl_live_alive(live.header);
-        *pid = live.header->pid;
-        bl_live_free(&live);
-        if (alive) return rank;
+        if (bl_live_read_header(store, rank, job->incarnation, &h, &err) || !bl_live_alive(&h)) continue;
+        *pid = h.pid;
+        return rank;
     }
     return -1;
 }

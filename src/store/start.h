@@ -16,6 +16,9 @@ int bl_job_start(const char *dir, uint32_t ranks, const char *program, enum bl_s
 /* Is the process that wrote this live header still running?  Known on its own host only; elsewhere the answer is no. */
 int bl_live_alive(const bl_live_header *header);
 
+/* Was it written on this host? */
+int bl_live_here(const bl_live_header *header);
+
 /* A rank of the newest incarnation that is alive: its rank, with its pid in *pid; -1 if there is none. */
 int64_t bl_job_alive(bl_store *store, int32_t *pid);
 
