@@ -34,21 +34,45 @@ static int set_dir(bl_settings *s, const bl_setting *row, const char *text, bl_e
     return BELAY_OK;
 }
 
+static int parse_every(bl_every *every, const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    *every = (bl_every){ BL_EVERY_NEVER, 0, 0 };
+    if (!strcmp(text, "never")) return 0;
+    if (!strcmp(text, "auto")) {
+        every->kind = BL_EVERY_AUTO;
+        return 0;
+    }
+    if (digits && digits < 16 && text[digits] == '\0') {
+        every->kind = BL_EVERY_POINTS;
+        every->points = strtoull(text, NULL, 10);
+        return every->points ? 0 : -1;
+    }
+    every->kind = BL_EVERY_SECONDS;
+    return bl_parse_duration(text, &every->seconds) || every->seconds <= 0 ? -1 : 0;
+}
+
 static int set_every(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
 {
-    bl_every every = { BL_EVERY_NEVER, 0, 0 };
-    size_t digits = strspn(text, "0123456789");
-    if (!strcmp(text, "auto")) every.kind = BL_EVERY_AUTO;
-    else if (!strcmp(text, "never")) every.kind = BL_EVERY_NEVER;
-    else if (digits && digits < 16 && text[digits] == '\0') {
-        every.kind = BL_EVERY_POINTS;
-        every.points = strtoull(text, NULL, 10);
-        if (every.points == 0) return bad(row, text, err);
-    } else {
-        every.kind = BL_EVERY_SECONDS;
-        if (bl_parse_duration(text, &every.seconds) || every.seconds <= 0) return bad(row, text, err);
+    char one[64];
+    s->everies = 0;
+    for (const char *rest = text;; rest++) {
+        size_t span = strcspn(rest, ",");
+        if (s->everies == BL_EVERIES_MAX || span >= sizeof one) return bad(row, text, err);
+        memcpy(one, rest, span);
+        one[span] = '\0';
+        if (parse_every(&s->every[s->everies++], one)) return bad(row, text, err);
+        rest += span;
+        if (!*rest) return BELAY_OK;
     }
-    s->every = every;
+}
+
+static int set_jitter(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    char *end;
+    double percent = strtod(text, &end);
+    if (end == text || strcmp(end, "%") || !(percent >= 0 && percent <= 90)) return bad(row, text, err);
+    s->jitter = percent / 100;
     return BELAY_OK;
 }
 
@@ -160,22 +184,31 @@ static int set_protocol(bl_settings *s, const bl_setting *row, const char *text,
     (void)s;
     if (!strcmp(text, row->fallback)) return BELAY_OK;
     return bl_fail(err, BELAY_ERR_REFUSED, "%s=%.40s is not in this version; it has %s=%s", row->name, text, row->name,
-                   row->fallback);
+                   row->value);
+}
+
+static int set_checkpoint(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    int protocol = choice(row->value, text);
+    if (protocol < 0) return set_protocol(s, row, text, err);
+    s->protocol = (enum bl_protocol)protocol;
+    return BELAY_OK;
 }
 
 const bl_setting bl_setting_table[] = {
     { "dir", "DIR", "belay.d", "the job directory: checkpoints, commit records, counters", set_dir },
-    { "every", "N|TIME|auto|never", "auto", "checkpoint every N safe points or TIME (30s, 5m, 2h); auto: Young/Daly from the measured cost and mtbf", set_every },
+    { "every", "N|TIME|auto|never", "auto", "checkpoint every N safe points or TIME (30s, 5m, 2h); auto: Young/Daly from the measured cost and mtbf; independent: a list A,B,... gives rank r its own", set_every },
+    { "jitter", "PERCENT%", "0%", "independent: each rank varies its period at random by up to so much, so that not all write at once", set_jitter },
     { "mtbf", "TIME", "1d", "mean time between failures of the whole job, for every=auto", set_mtbf },
     { "stable", "process|power", "power", "what a checkpoint survives: death of processes (no fsync), or loss of power", set_stable },
-    { "keep", "N", "2", "committed checkpoints that are kept; older ones are removed", set_keep },
+    { "keep", "N", "2", "coordinated: committed checkpoints that are kept; older ones are removed", set_keep },
     { "max-restarts", "N", "10", "how often `belay run` brings the job back before it gives up", set_restarts },
     { "kill", "RANK@WHEN,...", "", "kill ranks on purpose; WHEN: step=N, call=N, point=NAME[#N], after=TIME, random:SEED[/CALLS]", set_kill },
     { "grace", "TIME", "60s", "after a request to stop: wait so long for the checkpoint before the job is ended without", set_grace },
     { "commit-timeout", "TIME", "10m", "a rank waits so long for the others' part of a checkpoint before it gives that checkpoint up", set_timeout },
     { "errors", "fatal|return", "fatal", "when belay_recover cannot restore: end the job, or let the program decide", set_errors },
     { "verbose", "0|1", "1", "0: errors only; 1: a line per event", set_verbose },
-    { "checkpoint", "coordinated", "coordinated", "checkpointing protocol", set_protocol },
+    { "checkpoint", "coordinated|independent", "coordinated", "checkpointing protocol: all ranks together at one safe point, or each rank at its own", set_checkpoint },
     { "logging", "none", "none", "message logging protocol", set_protocol },
     { "recovery", "relaunch", "relaunch", "how the job comes back", set_protocol },
     { "piggyback", "implicit", "implicit", "how dependencies ride on messages", set_protocol },
@@ -252,4 +285,18 @@ int bl_settings_load(bl_settings *settings, bl_error *err)
         if (rc) return rc;
     }
     return BELAY_OK;
+}
+
+int bl_settings_check(const bl_settings *s, bl_error *err)
+{
+    if (s->protocol == BL_PROTOCOL_INDEPENDENT) return BELAY_OK;
+    if (s->everies > 1 || s->jitter > 0)
+        return bl_fail(err, BELAY_ERR_REFUSED, "%s needs checkpoint=independent: coordinated checkpoints are taken by all ranks at once",
+                       s->everies > 1 ? "every=A,B,..." : "jitter");
+    return BELAY_OK;
+}
+
+bl_every bl_settings_every(const bl_settings *s, uint32_t rank)
+{
+    return s->every[rank % s->everies];
 }

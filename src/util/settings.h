@@ -11,7 +11,7 @@
 #include "util/error.h"
 #include "util/kill.h"
 
-enum { BL_PATH_MAX = 4096, BL_KILLS_MAX = 64 };
+enum { BL_PATH_MAX = 4096, BL_KILLS_MAX = 64, BL_EVERIES_MAX = 64 };
 
 enum bl_every_kind { BL_EVERY_NEVER, BL_EVERY_POINTS, BL_EVERY_SECONDS, BL_EVERY_AUTO };
 
@@ -21,9 +21,14 @@ typedef struct bl_every {
     double seconds;  /* BL_EVERY_SECONDS */
 } bl_every;
 
+enum bl_protocol { BL_PROTOCOL_COORDINATED, BL_PROTOCOL_INDEPENDENT };
+
 typedef struct bl_settings {
     char dir[BL_PATH_MAX];
-    bl_every every;
+    enum bl_protocol protocol;
+    bl_every every[BL_EVERIES_MAX]; /* of rank r: [r % everies] */
+    unsigned everies;
+    double jitter;            /* 0 to 0.9 of a period */
     double mtbf_s;
     int stable_power;         /* stable: 0 process, 1 power */
     unsigned keep;            /* committed checkpoints that stay */
@@ -48,6 +53,11 @@ extern const unsigned bl_setting_count;
 /* The table's defaults, then the file, then the environment.  BELAY_ERR_ARG or BELAY_ERR_REFUSED with a sentence that
  * names the variable or the line. */
 int bl_settings_load(bl_settings *settings, bl_error *err);
+
+/* Do they go together?  After the last of them has been set. */
+int bl_settings_check(const bl_settings *settings, bl_error *err);
+
+bl_every bl_settings_every(const bl_settings *settings, uint32_t rank);
 
 /* Sets one by name; `origin` ("--every", "BELAY_EVERY") goes into the sentence. */
 int bl_settings_set(bl_settings *settings, const char *name, const char *text, const char *origin, bl_error *err);

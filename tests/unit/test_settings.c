@@ -52,7 +52,7 @@ static void defaults_are_the_tables(void **state)
     bl_error err;
     assert_int_equal(bl_settings_load(&s, &err), BELAY_OK);
     assert_string_equal(s.dir, "belay.d");
-    assert_int_equal(s.every.kind, BL_EVERY_AUTO);
+    assert_int_equal(s.every[0].kind, BL_EVERY_AUTO);
     assert_true(s.mtbf_s == 86400);
     assert_int_equal(s.stable_power, 1);
     assert_int_equal(s.keep, 2);
@@ -71,13 +71,25 @@ static void good_values(void **state)
     bl_error err;
     assert_int_equal(bl_settings_load(&s, &err), BELAY_OK);
     assert_int_equal(bl_settings_set(&s, "every", "10", "--every", &err), BELAY_OK);
-    assert_true(s.every.kind == BL_EVERY_POINTS && s.every.points == 10);
+    assert_true(s.every[0].kind == BL_EVERY_POINTS && s.every[0].points == 10);
     assert_int_equal(bl_settings_set(&s, "every", "1.5m", "--every", &err), BELAY_OK);
-    assert_true(s.every.kind == BL_EVERY_SECONDS && s.every.seconds == 90);
+    assert_true(s.every[0].kind == BL_EVERY_SECONDS && s.every[0].seconds == 90);
     assert_int_equal(bl_settings_set(&s, "every", "250ms", "--every", &err), BELAY_OK);
-    assert_true(s.every.seconds == 0.25);
+    assert_true(s.every[0].seconds == 0.25);
+    assert_int_equal(bl_settings_set(&s, "every", "3,30s,never", "--every", &err), BELAY_OK);
+    assert_true(s.everies == 3 && bl_settings_every(&s, 3).points == 3 && bl_settings_every(&s, 4).seconds == 30 &&
+                bl_settings_every(&s, 5).kind == BL_EVERY_NEVER);
+    assert_int_equal(bl_settings_check(&s, &err), BELAY_ERR_REFUSED);
+    assert_int_equal(bl_settings_set(&s, "checkpoint", "independent", "--checkpoint", &err), BELAY_OK);
+    assert_int_equal(bl_settings_set(&s, "jitter", "20%", "--jitter", &err), BELAY_OK);
+    assert_true(s.jitter == 0.2);
+    assert_int_equal(bl_settings_check(&s, &err), BELAY_OK);
+    assert_int_equal(bl_settings_set(&s, "checkpoint", "coordinated", "--checkpoint", &err), BELAY_OK);
     assert_int_equal(bl_settings_set(&s, "every", "never", "--every", &err), BELAY_OK);
-    assert_int_equal(s.every.kind, BL_EVERY_NEVER);
+    assert_int_equal(bl_settings_check(&s, &err), BELAY_ERR_REFUSED);
+    assert_int_equal(bl_settings_set(&s, "jitter", "0%", "--jitter", &err), BELAY_OK);
+    assert_int_equal(bl_settings_check(&s, &err), BELAY_OK);
+    assert_int_equal(s.every[0].kind, BL_EVERY_NEVER);
     assert_int_equal(bl_settings_set(&s, "mtbf", "2h", "--mtbf", &err), BELAY_OK);
     assert_true(s.mtbf_s == 7200);
     assert_int_equal(bl_settings_set(&s, "max-restarts", "0", "--max-restarts", &err), BELAY_OK);
@@ -91,7 +103,7 @@ static void bad_values_are_named_with_their_origin(void **state)
     (void)state;
     static const char *const bad[][2] = {
         { "dir", "" }, { "every", "" }, { "every", "0" }, { "every", "-1" }, { "every", "10x" }, { "every", "s" },
-        { "every", "nan" }, { "every", "0s" }, { "every", "99999999999999999999" }, { "every", "1e400s" },
+        { "every", "nan" }, { "every", "5," }, { "every", ",5" }, { "jitter", "20" }, { "jitter", "-1%" }, { "jitter", "nan%" }, { "jitter", "91%" }, { "every", "0s" }, { "every", "99999999999999999999" }, { "every", "1e400s" },
         { "every", "Auto" }, { "mtbf", "0" }, { "mtbf", "-5s" }, { "mtbf", "soon" }, { "mtbf", "inf" },
         { "mtbf", "2000000000" }, { "stable", "ram" }, { "stable", "" }, { "stable", "process|power" }, { "keep", "0" },
         { "keep", "1.5" }, { "keep", "99999999" }, { "max-restarts", "-1" }, { "grace", "1x" }, { "verbose", "2" },
@@ -140,7 +152,7 @@ static void variable_wins_over_file_over_default(void **state)
     assert_int_equal(load("# a comment\n\n  keep = 3 \nmax-restarts=7\nevery = 30s\n", &s, &err), BELAY_OK);
     assert_int_equal(s.keep, 5);
     assert_int_equal(s.max_restarts, 7);
-    assert_true(s.every.kind == BL_EVERY_SECONDS && s.every.seconds == 30);
+    assert_true(s.every[0].kind == BL_EVERY_SECONDS && s.every[0].seconds == 30);
     assert_true(s.grace_s == 60);
 }
 
