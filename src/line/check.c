@@ -119,43 +119,75 @@ static int check_messages(struct checker *c)
     return BELAY_OK;
 }
 
-/* A record of a collective is proved when its parent's rank took part in the same instance with the interval it names. */
-static void prove_members(struct checker *c, const struct bl_member *member, uint64_t members, uint32_t *interval_of)
+/* The members of a series as one instance after the other has them. */
+struct series {
+    uint32_t *interval;     /* [ranks] 0: no member */
+    uint64_t kept, undone;  /* members; one that has not started it and keeps its volatile state counts as neither */
+};
+
+static void count_member(const struct checker *c, struct series *s, uint32_t rank, uint64_t one)
+{
+    uint32_t cut = c->line->cut[rank], last = c->graph->last[rank];
+    if (s->interval[rank] <= cut)
+        s->kept += one;
+    else if (s->interval[rank] <= last + 1 || cut <= last)
+        s->undone += one;
+}
+
+/* A record of a collective is proved when its parent's rank takes part, with the interval it names, in the last instance
+ * that has the member in its own. */
+static void prove_member(struct checker *c, const struct series *s, uint32_t rank)
 {
     const struct bl_lowering *record = c->history->record;
-    for (uint64_t m = 0; m < members; m++)
-        interval_of[member[m].rank] = member[m].interval;
-    for (uint64_t m = 0; m < members; m++) {
-        uint32_t t = find(c, member[m].rank, member[m].interval);
-        if (t == c->history->count || record[t].parent >= t)
-            continue;
-        uint32_t by_rank = record[record[t].parent].rank;
-        if (interval_of[by_rank])
-            prove(c, member[m].rank, member[m].interval, BL_HOP_COLLECTIVE, by_rank, interval_of[by_rank]);
-    }
-    for (uint64_t m = 0; m < members; m++)
-        interval_of[member[m].rank] = 0;
+    uint32_t t = find(c, rank, s->interval[rank]);
+    if (t == c->history->count || record[t].parent >= t)
+        return;
+    uint32_t by_rank = record[record[t].parent].rank;
+    if (s->interval[by_rank])
+        prove(c, rank, s->interval[rank], BL_HOP_COLLECTIVE, by_rank, s->interval[by_rank]);
+}
+
+static void change_member(struct checker *c, struct series *s, struct bl_member m)
+{
+    if (s->interval[m.rank])
+        count_member(c, s, m.rank, UINT64_MAX); /* one less */
+    s->interval[m.rank] = m.interval;
+    count_member(c, s, m.rank, 1);
+}
+
+static int check_instance(struct checker *c, struct series *s, uint32_t k)
+{
+    const bl_graph *g = c->graph;
+    if (g->follows[k])
+        for (uint64_t m = g->first[k]; m < g->first[k + 1]; m++)
+            prove_member(c, s, g->member[m].rank);
+    for (uint64_t m = g->first[k]; m < g->first[k + 1]; m++)
+        change_member(c, s, g->member[m]);
+    if (s->kept == 0 || s->undone == 0)
+        return BELAY_OK;
+    return bl_fail(c->err, BELAY_ERR_INTERNAL, "collective %u is undone for %llu members and kept for %llu", (unsigned)k,
+                   (unsigned long long)s->undone, (unsigned long long)s->kept);
 }
 
 static int check_collectives(struct checker *c)
 {
     const bl_graph *g = c->graph;
-    uint32_t *interval_of = calloc(g->ranks, sizeof *interval_of);
-    if (!interval_of)
+    struct series s = {.interval = calloc(g->ranks, sizeof *s.interval)};
+    if (!s.interval)
         return bl_fail(c->err, BELAY_ERR_MEMORY, "no memory to check the collectives of %u ranks", (unsigned)g->ranks);
     int rc = BELAY_OK;
-    for (uint32_t k = 0; k < g->instances && !rc; k++) {
-        const struct bl_member *member = g->member + g->first[k];
-        uint64_t members = g->first[k + 1] - g->first[k], undone = 0;
-        for (uint64_t m = 0; m < members; m++)
-            undone += member[m].interval > c->line->cut[member[m].rank];
-        if (undone != 0 && undone != members)
-            rc = bl_fail(c->err, BELAY_ERR_INTERNAL, "collective %u is undone for %llu of its %llu members", (unsigned)k,
-                         (unsigned long long)undone, (unsigned long long)members);
-        else if (undone)
-            prove_members(c, member, members, interval_of);
+    for (uint32_t k = 0, from = 0; k < g->instances && !rc; k++) {
+        rc = check_instance(c, &s, k);
+        if (rc || g->follows[k + 1])
+            continue;
+        for (uint64_t m = g->first[from]; m < g->first[from + 1]; m++)
+            prove_member(c, &s, g->member[m].rank);
+        for (uint64_t m = g->first[from]; m < g->first[from + 1]; m++)
+            s.interval[g->member[m].rank] = 0;
+        s.kept = s.undone = 0;
+        from = k + 1;
     }
-    free(interval_of);
+    free(s.interval);
     return rc;
 }
 

@@ -1,5 +1,6 @@
 /* Useless checkpoints.  Nodes are "INT[p](x) undone" for 1 <= x <= L_p+1, and one hub for each collective; edges are
- * (p,x)->(p,x+1) and the dependencies of the mode.  A cut through CP[p](x) undoes (p,x+1) and keeps (p,x), so there is
+ * (p,x)->(p,x+1) and the dependencies of the mode.  A hub leads to the members whose interval ends with it; these lead on
+ * to their next interval and the next hub of the series.  A cut through CP[p](x) undoes (p,x+1) and keeps (p,x), so there is
  * none exactly when (p,x+1) leads to (p,x), that is, when both are in one strongly connected component. */
 #include <stdlib.h>
 
@@ -65,7 +66,7 @@ static struct frame interval_node(const struct walk *w, uint32_t rank, uint32_t 
 static struct frame hub_node(const struct walk *w, uint32_t instance)
 {
     uint64_t node = w->offset[w->graph->ranks] + instance;
-    return (struct frame){.node = (uint32_t)node, .rank = instance, .stage = MEMBERS, .cursor = w->graph->first[instance]};
+    return (struct frame){.node = (uint32_t)node, .rank = instance, .stage = MEMBERS, .cursor = w->graph->left.start[instance]};
 }
 
 static int lead(struct frame *to, struct frame node)
@@ -103,10 +104,12 @@ static int successor(const struct walk *w, struct frame *f, struct frame *to)
             return lead(to, hub_node(w, e->peer));
         return 0;
     case MEMBERS:
-        if (f->cursor == g->first[f->rank + 1])
-            return 0;
-        struct bl_member m = g->member[f->cursor++];
-        return lead(to, interval_node(w, m.rank, m.interval));
+        while (f->cursor < g->left.start[f->rank + 1]) {
+            struct bl_edge m = g->left.edge[f->cursor++];
+            if (m.peer_at < bl_graph_never(g, m.peer))
+                return lead(to, interval_node(w, m.peer, m.peer_at));
+        }
+        return 0;
     }
     return 0;
 }

@@ -36,9 +36,11 @@ void bl_graph_free(bl_graph *graph)
     bl_table_clear(&graph->sent);
     bl_table_clear(&graph->received);
     bl_table_clear(&graph->joined);
+    bl_table_clear(&graph->left);
     free(graph->first);
+    free(graph->follows);
     free(graph->member);
-    free(graph->seen);
+    free(graph->joiner);
     free(graph->last);
     free(graph);
 }
@@ -83,60 +85,114 @@ int bl_graph_message(bl_graph *graph, uint32_t i, uint32_t s, uint32_t j, uint32
     return bl_table_add(&graph->sent, i, edge, err);
 }
 
+static int more_instances(bl_graph *graph)
+{
+    uint64_t capacity = 2 * graph->instance_capacity + 16;
+    uint64_t *first = realloc(graph->first, (size_t)capacity * sizeof *first);
+    if (!first)
+        return 0;
+    first[graph->instances] = graph->instances ? first[graph->instances] : 0;
+    graph->first = first;
+    uint8_t *follows = realloc(graph->follows, (size_t)capacity);
+    if (!follows)
+        return 0;
+    follows[graph->instances] = 0;
+    graph->follows = follows;
+    graph->instance_capacity = capacity;
+    return 1;
+}
+
+static int more_members(bl_graph *graph, uint32_t members)
+{
+    uint64_t capacity = 2 * graph->member_capacity + members;
+    struct bl_member *member = realloc(graph->member, (size_t)capacity * sizeof *member);
+    if (!member)
+        return 0;
+    graph->member = member;
+    graph->member_capacity = capacity;
+    return 1;
+}
+
 static int room_for_instance(bl_graph *graph, uint32_t members, bl_error *err)
 {
-    if (!graph->seen)
-        graph->seen = calloc(graph->ranks, sizeof *graph->seen);
-    if (!graph->seen || graph->instances >= UINT32_MAX - 1)
-        goto full;
-    if (graph->instances + 2ull > graph->instance_capacity) {
-        uint64_t capacity = 2 * graph->instance_capacity + 16;
-        uint64_t *first = realloc(graph->first, (size_t)capacity * sizeof *first);
-        if (!first)
-            goto full;
-        first[graph->instances] = graph->instances ? first[graph->instances] : 0;
-        graph->first = first;
-        graph->instance_capacity = capacity;
-    }
-    uint64_t used = graph->first[graph->instances];
-    if (used + members > graph->member_capacity) {
-        uint64_t capacity = 2 * graph->member_capacity + members;
-        struct bl_member *member = realloc(graph->member, (size_t)capacity * sizeof *member);
-        if (!member)
-            goto full;
-        graph->member = member;
-        graph->member_capacity = capacity;
-    }
-    return BELAY_OK;
-full:
+    if (!graph->joiner)
+        graph->joiner = calloc(graph->ranks, sizeof *graph->joiner);
+    if (graph->joiner && graph->instances < UINT32_MAX - 1 &&
+        (graph->instances + 2ull <= graph->instance_capacity || more_instances(graph)) &&
+        (graph->first[graph->instances] + members <= graph->member_capacity || more_members(graph, members)))
+        return BELAY_OK;
     return bl_fail(err, BELAY_ERR_MEMORY, "no memory for collective %u of %u members", (unsigned)graph->instances + 1,
                    (unsigned)members);
 }
 
-int bl_graph_collective(bl_graph *graph, uint32_t members, const uint32_t *rank, const uint32_t *interval, bl_error *err)
+static int check_member(const bl_graph *graph, uint32_t rank, uint32_t interval, int begins, bl_error *err)
+{
+    int rc = in_range(graph, rank, interval ? interval : 1, err);
+    if (rc)
+        return rc;
+    const struct bl_joiner *joiner = &graph->joiner[rank];
+    if (joiner->named == graph->instances + 1)
+        return bl_fail(err, BELAY_ERR_ARG, "rank %u takes part twice in one collective", (unsigned)rank);
+    if (begins)
+        return BELAY_OK;
+    if (joiner->series != graph->series + 1)
+        return bl_fail(err, BELAY_ERR_ARG, "rank %u takes no part in the collective before", (unsigned)rank);
+    if (interval && interval <= joiner->interval)
+        return bl_fail(err, BELAY_ERR_ARG, "rank %u takes part in the next collective in interval %u, not after %u",
+                       (unsigned)rank, (unsigned)interval, (unsigned)joiner->interval);
+    return BELAY_OK;
+}
+
+static int check_members(bl_graph *graph, uint32_t members, const uint32_t *rank, const uint32_t *interval, int begins,
+                         bl_error *err)
+{
+    for (uint32_t k = 0; k < members; k++) {
+        int rc = check_member(graph, rank[k], interval[k], begins, err);
+        if (rc) {
+            for (uint32_t undo = 0; undo < k; undo++)
+                graph->joiner[rank[undo]].named = 0;
+            return rc;
+        }
+        graph->joiner[rank[k]].named = graph->instances + 1;
+    }
+    return BELAY_OK;
+}
+
+static int add_instance(bl_graph *graph, uint32_t members, const uint32_t *rank, const uint32_t *interval, int begins,
+                        bl_error *err)
 {
     if (members == 0)
         return bl_fail(err, BELAY_ERR_ARG, "a collective needs at least one member");
-    for (uint32_t k = 0; k < members; k++) {
-        int rc = in_range(graph, rank[k], interval[k], err);
-        if (rc)
-            return rc;
-    }
     int rc = room_for_instance(graph, members, err);
+    if (!rc)
+        rc = check_members(graph, members, rank, interval, begins, err);
     if (rc)
         return rc;
+    if (begins)
+        graph->series = graph->instances;
     uint64_t used = graph->first[graph->instances];
     for (uint32_t k = 0; k < members; k++) {
-        if (graph->seen[rank[k]] == graph->instances + 1) {
-            for (uint32_t undo = 0; undo < k; undo++)
-                graph->seen[rank[undo]] = 0;
-            return bl_fail(err, BELAY_ERR_ARG, "rank %u takes part twice in one collective", (unsigned)rank[k]);
-        }
-        graph->seen[rank[k]] = graph->instances + 1;
-        graph->member[used + k] = (struct bl_member){rank[k], interval[k]};
+        uint32_t at = interval[k] ? interval[k] : bl_graph_never(graph, rank[k]);
+        graph->member[used + k] = (struct bl_member){rank[k], at};
+        graph->joiner[rank[k]].series = graph->series + 1;
+        graph->joiner[rank[k]].interval = at;
     }
-    graph->first[++graph->instances] = used + members;
+    graph->follows[graph->instances++] = (uint8_t)!begins;
+    graph->follows[graph->instances] = 0;
+    graph->first[graph->instances] = used + members;
     return BELAY_OK;
+}
+
+int bl_graph_collective(bl_graph *graph, uint32_t members, const uint32_t *rank, const uint32_t *interval, bl_error *err)
+{
+    return add_instance(graph, members, rank, interval, 1, err);
+}
+
+int bl_graph_collective_next(bl_graph *graph, uint32_t changed, const uint32_t *rank, const uint32_t *interval, bl_error *err)
+{
+    if (graph->instances == 0)
+        return bl_fail(err, BELAY_ERR_ARG, "there is no collective yet that another could follow");
+    return add_instance(graph, changed, rank, interval, 0, err);
 }
 
 static int add_received(const bl_graph *graph, struct bl_table *table, bl_error *err)
@@ -164,14 +220,49 @@ static int add_joined(const bl_graph *graph, struct bl_table *table, bl_error *e
     return BELAY_OK;
 }
 
-/* Makes a derived table again when the graph has grown since; both sources only ever grow. */
-static int derive(const bl_graph *graph, struct bl_table *table, uint64_t count,
+/* What the members named from instance `from` on were in before ends with the instance before the one that names them
+ * again, or with the series. */
+static int add_left_series(const bl_graph *graph, uint32_t from, uint32_t end, uint32_t *interval, struct bl_table *table,
+                           bl_error *err)
+{
+    int rc = BELAY_OK;
+    for (uint32_t c = from; c < end && !rc; c++)
+        for (uint64_t m = graph->first[c]; m < graph->first[c + 1] && !rc; m++) {
+            uint32_t rank = graph->member[m].rank;
+            if (c > from)
+                rc = bl_table_add(table, c - 1, (struct bl_edge){0, rank, interval[rank]}, err);
+            interval[rank] = graph->member[m].interval;
+        }
+    for (uint64_t m = graph->first[from]; m < graph->first[from + 1] && !rc; m++) {
+        uint32_t rank = graph->member[m].rank;
+        rc = bl_table_add(table, end - 1, (struct bl_edge){0, rank, interval[rank]}, err);
+    }
+    return rc;
+}
+
+static int add_left(const bl_graph *graph, struct bl_table *table, bl_error *err)
+{
+    uint32_t *interval = malloc((size_t)graph->ranks * sizeof *interval);
+    if (!interval)
+        return bl_fail(err, BELAY_ERR_MEMORY, "no memory for the collectives of %u ranks", (unsigned)graph->ranks);
+    int rc = BELAY_OK;
+    for (uint32_t from = 0, end; from < graph->instances && !rc; from = end) {
+        for (end = from + 1; graph->follows[end]; )
+            end++;
+        rc = add_left_series(graph, from, end, interval, table, err);
+    }
+    free(interval);
+    return rc;
+}
+
+/* Makes a derived table again when the graph has grown since; its source only ever grows, and it with it. */
+static int derive(const bl_graph *graph, struct bl_table *table, uint32_t rows, uint64_t count,
                   int (*add)(const bl_graph *, struct bl_table *, bl_error *), bl_error *err)
 {
-    if (table->start && table->count == count)
+    if (table->start && table->ranks == rows && table->count == count)
         return BELAY_OK;
     bl_table_clear(table);
-    int rc = bl_table_init(table, graph->ranks, err);
+    int rc = bl_table_init(table, rows, err);
     if (!rc)
         rc = bl_table_reserve(table, count, err);
     if (!rc)
@@ -185,10 +276,13 @@ static int derive(const bl_graph *graph, struct bl_table *table, uint64_t count,
 
 int bl_graph_seal(bl_graph *graph, int with_received, bl_error *err)
 {
+    uint64_t members = graph->instances ? graph->first[graph->instances] : 0;
     bl_table_seal(&graph->sent);
-    int rc = derive(graph, &graph->joined, graph->instances ? graph->first[graph->instances] : 0, add_joined, err);
+    int rc = derive(graph, &graph->joined, graph->ranks, members, add_joined, err);
+    if (!rc)
+        rc = derive(graph, &graph->left, graph->instances, members, add_left, err);
     if (!rc && with_received)
-        rc = derive(graph, &graph->received, graph->sent.count, add_received, err);
+        rc = derive(graph, &graph->received, graph->ranks, graph->sent.count, add_received, err);
     return rc;
 }
 

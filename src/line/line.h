@@ -49,9 +49,14 @@ int bl_graph_reserve(bl_graph *graph, uint64_t messages, bl_error *err);
 /* Adds one message.  Intervals count from 1; s <= L_i+1 and r <= L_j+1, else BELAY_ERR_ARG. */
 int bl_graph_message(bl_graph *graph, uint32_t i, uint32_t s, uint32_t j, uint32_t r, unsigned flags, bl_error *err);
 
-/* Adds one collective instance: member k took part in interval[k] of rank[k].  Wholly kept or wholly undone.  A rank
- * named twice, or out of range, is BELAY_ERR_ARG and adds nothing. */
+/* Adds one collective instance: member k took part in interval[k] of rank[k], or, with 0, has not started it and could
+ * only while it keeps its volatile state.  Wholly kept or wholly undone.  A rank named twice, or out of range, is
+ * BELAY_ERR_ARG and adds nothing. */
 int bl_graph_collective(bl_graph *graph, uint32_t members, const uint32_t *rank, const uint32_t *interval, bl_error *err);
+
+/* The next instance among the members of the one added last: those named here (at least one) took part in the later
+ * interval given, or 0, the others in the same as before.  So a series costs what changes, not members times instances. */
+int bl_graph_collective_next(bl_graph *graph, uint32_t changed, const uint32_t *rank, const uint32_t *interval, bl_error *err);
 
 /* One step of a certificate: the line of `rank` was lowered to `to` ... */
 typedef struct bl_hop {

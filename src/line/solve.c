@@ -18,7 +18,7 @@ struct solver {
     struct bl_line_history *history;
     uint32_t round;       /* index of this round's first record */
     struct cursor *next;  /* [ranks] */
-    uint8_t *touched;     /* [instances] lowered already */
+    uint8_t *touched;     /* [instances] undone already, and with it the later ones of its series */
 };
 
 void bl_line_forget(bl_line *line)
@@ -127,18 +127,25 @@ static void scan_received(struct solver *s, uint32_t rank, uint32_t cut, uint32_
     s->next[rank].received = p;
 }
 
+/* A member falls by the last instance that has it in its interval; until then the later ones bring it there. */
+static void undo_series(struct solver *s, uint32_t instance, uint32_t by, uint32_t parent)
+{
+    const struct bl_table *left = &s->graph->left;
+    do {
+        if (s->touched[instance])
+            return;
+        s->touched[instance] = 1;
+        for (uint64_t m = left->start[instance]; m < left->start[instance + 1]; m++)
+            lower(s, left->edge[m].peer, left->edge[m].peer_at, by, BL_HOP_COLLECTIVE, parent);
+    } while (s->graph->follows[++instance]);
+}
+
 static void scan_joined(struct solver *s, uint32_t rank, uint32_t cut, uint32_t parent)
 {
     const bl_graph *g = s->graph;
     uint64_t p = s->next[rank].joined, end = g->joined.start[rank + 1];
-    for (; p < end && g->joined.edge[p].at > cut; p++) {
-        uint32_t instance = g->joined.edge[p].peer;
-        if (s->touched[instance])
-            continue;
-        s->touched[instance] = 1;
-        for (uint64_t m = g->first[instance]; m < g->first[instance + 1]; m++)
-            lower(s, g->member[m].rank, g->member[m].interval, g->joined.edge[p].at, BL_HOP_COLLECTIVE, parent);
-    }
+    for (; p < end && g->joined.edge[p].at > cut; p++)
+        undo_series(s, g->joined.edge[p].peer, g->joined.edge[p].at, parent);
     s->next[rank].joined = p;
 }
 

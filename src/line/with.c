@@ -54,8 +54,9 @@ struct raiser {
     const bl_graph *graph;
     enum bl_line_mode mode;
     uint32_t *cut;
+    struct bl_table ends; /* row k: the last instance (peer) that has rank k in interval `at` */
     struct cursor *next;  /* [ranks] */
-    uint8_t *touched;     /* [instances] raised already */
+    uint8_t *touched;     /* [instances] kept already */
     uint32_t *stack;      /* ranks raised since they were last scanned, each once */
     uint32_t depth;
     uint8_t *stacked;     /* [ranks] */
@@ -98,12 +99,13 @@ static void raise_receivers(struct raiser *s, uint32_t rank)
 static void raise_members(struct raiser *s, uint32_t rank)
 {
     const bl_graph *g = s->graph;
-    uint64_t p = s->next[rank].joined, begin = g->joined.start[rank];
-    for (; p > begin && g->joined.edge[p - 1].at <= s->cut[rank]; p--) {
-        uint32_t instance = g->joined.edge[p - 1].peer;
+    uint64_t p = s->next[rank].joined, begin = s->ends.start[rank];
+    for (; p > begin && s->ends.edge[p - 1].at <= s->cut[rank]; p--) {
+        uint32_t instance = s->ends.edge[p - 1].peer;
         if (s->touched[instance])
             continue;
         s->touched[instance] = 1;
+        /* Whoever changes with this instance was in the one before, until there: so the others follow. */
         for (uint64_t m = g->first[instance]; m < g->first[instance + 1]; m++)
             raise_to(s, g->member[m].rank, g->member[m].interval);
     }
@@ -114,7 +116,7 @@ static void raise_all(struct raiser *s, const uint8_t *set, const uint32_t *fixe
 {
     const bl_graph *g = s->graph;
     for (uint32_t i = 0; i < g->ranks; i++) {
-        s->next[i] = (struct cursor){g->sent.start[i + 1], g->received.start[i + 1], g->joined.start[i + 1]};
+        s->next[i] = (struct cursor){g->sent.start[i + 1], g->received.start[i + 1], s->ends.start[i + 1]};
         s->cut[i] = 0;
     }
     for (uint32_t i = 0; i < g->ranks; i++)
@@ -129,6 +131,17 @@ static void raise_all(struct raiser *s, const uint8_t *set, const uint32_t *fixe
     }
 }
 
+static int find_ends(const bl_graph *graph, struct bl_table *ends, bl_error *err)
+{
+    int rc = bl_table_init(ends, graph->ranks, err);
+    for (uint32_t c = 0; c < graph->instances && !rc; c++)
+        for (uint64_t m = graph->left.start[c]; m < graph->left.start[c + 1] && !rc; m++)
+            rc = bl_table_add(ends, graph->left.edge[m].peer, (struct bl_edge){graph->left.edge[m].peer_at, c, 0}, err);
+    if (!rc)
+        bl_table_seal(ends);
+    return rc;
+}
+
 int bl_line_least_with(bl_graph *graph, enum bl_line_mode mode, const uint8_t *set, const uint32_t *fixed,
                        bl_line *line, bl_error *err)
 {
@@ -141,11 +154,14 @@ int bl_line_least_with(bl_graph *graph, enum bl_line_mode mode, const uint8_t *s
     if (rc)
         return rc;
     struct raiser s = {.graph = graph, .mode = mode, .cut = line->cut};
+    rc = find_ends(graph, &s.ends, err);
     s.next = malloc((size_t)graph->ranks * sizeof *s.next);
     s.touched = calloc((size_t)graph->instances + 1, 1);
     s.stack = malloc((size_t)graph->ranks * sizeof *s.stack);
     s.stacked = calloc(graph->ranks, 1);
-    if (s.next && s.touched && s.stack && s.stacked) {
+    if (rc) {
+        bl_line_clear(line);
+    } else if (s.next && s.touched && s.stack && s.stacked) {
         raise_all(&s, set, fixed);
         bl_line_measure(graph, line);
         rc = keep_if_contains(set, fixed, line, err);
@@ -153,6 +169,7 @@ int bl_line_least_with(bl_graph *graph, enum bl_line_mode mode, const uint8_t *s
         bl_line_clear(line);
         rc = bl_fail(err, BELAY_ERR_MEMORY, "no memory for a line of %u ranks", (unsigned)graph->ranks);
     }
+    bl_table_clear(&s.ends);
     free(s.next);
     free(s.touched);
     free(s.stack);
