@@ -14,3 +14,7 @@ tests_unit_test_line_history_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_line_history_LDADD = libbl_line.la libbl_util.la $(CMOCKA_LIBS)
 tests_sim_history_random_SOURCES = tests/sim/history_random.c
 tests_sim_history_random_LDADD = libbl_line.la libbl_util.la
+PURE_TESTS += tests/unit/test_trace_file
+tests_unit_test_trace_file_SOURCES = tests/unit/test_trace_file.c
+tests_unit_test_trace_file_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(HDF5_CFLAGS)
+tests_unit_test_trace_file_LDADD = libbl_store.la libbl_util.la $(HDF5_LIBS) $(CMOCKA_LIBS)
