@@ -93,6 +93,12 @@ static bl_live_collective *collective_row(uint64_t id, uint32_t size)
 {
     bl_live_header *h = bl_rt.live.header;
     bl_live_collective *row = NULL;
+    /* Restored with the counters of an independent checkpoint: the counting goes on. */
+    for (uint32_t i = 0; i < h->collectives; i++) {
+        if (bl_rt.live.collective[i].comm != id) continue;
+        bl_rt.live.collective[i].freed = 0;
+        return &bl_rt.live.collective[i];
+    }
     if (h->collectives < h->collective_slots) row = &bl_rt.live.collective[h->collectives++];
     for (uint32_t i = 0; !row && i < h->collective_slots; i++)
         if (bl_rt.live.collective[i].freed) row = &bl_rt.live.collective[i];
@@ -101,7 +107,7 @@ static bl_live_collective *collective_row(uint64_t id, uint32_t size)
     return row;
 }
 
-void bl_comm_destroy(bl_comm *c)
+static void destroy(bl_comm *c)
 {
     free(c->world);
     if (c->local != c->world) free(c->local);
@@ -121,7 +127,7 @@ bl_comm *bl_comm_find(MPI_Comm handle)
     c->handle = handle;
     uint64_t members = members_of(c, handle), nth = members ? next_in_series(members) : 0;
     if (!nth) {
-        bl_comm_destroy(c);
+        destroy(c);
         bl_rt.refused = "out of memory for communicators";
         return NULL;
     }
@@ -136,17 +142,37 @@ void bl_comm_made(MPI_Comm comm)
     if (comm != MPI_COMM_NULL) bl_comm_find(comm);
 }
 
+/* A receive from anybody has to translate its source when it completes, be the communicator freed or not. */
+static void destroy_unwanted(void)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < bl_rt.freed_comms; i++) bl_rt.freed_comm[i]->wanted = 0;
+    bl_requests_want_comms();
+    for (unsigned i = 0; i < bl_rt.freed_comms; i++) {
+        bl_comm *c = bl_rt.freed_comm[i];
+        if (c->wanted) bl_rt.freed_comm[kept++] = c;
+        else destroy(c);
+    }
+    bl_rt.freed_comms = kept;
+}
+
 void bl_comm_freed(MPI_Comm handle)
 {
     for (unsigned i = 0; i < bl_rt.comms; i++) {
         bl_comm *c = bl_rt.comm[i];
         if (c->handle != handle) continue;
+        if (bl_rt.freed_comms == bl_rt.freed_room &&
+            grow((void **)&bl_rt.freed_comm, &bl_rt.freed_room, sizeof *bl_rt.freed_comm)) {
+            bl_rt.refused = "out of memory for communicators";
+            return;
+        }
         bl_rt.comm[i] = bl_rt.comm[--bl_rt.comms];
         memset(bl_rt.comm_way, 0, sizeof bl_rt.comm_way);
         memset(bl_rt.way, 0, sizeof bl_rt.way); /* the handle may come back for another communicator */
         c->handle = MPI_COMM_NULL;
         if (c->collective) c->collective->freed = 1;
-        if (c->refs == 0) bl_comm_destroy(c);
+        bl_rt.freed_comm[bl_rt.freed_comms++] = c;
+        destroy_unwanted();
         return;
     }
 }
@@ -160,8 +186,10 @@ int bl_comms_init(bl_error *err)
 
 void bl_comms_free(void)
 {
-    for (unsigned i = 0; i < bl_rt.comms; i++) bl_comm_destroy(bl_rt.comm[i]);
+    for (unsigned i = 0; i < bl_rt.comms; i++) destroy(bl_rt.comm[i]);
+    for (unsigned i = 0; i < bl_rt.freed_comms; i++) destroy(bl_rt.freed_comm[i]);
     free(bl_rt.comm);
+    free(bl_rt.freed_comm);
     free(bl_rt.series);
 }
 
@@ -222,6 +250,6 @@ bl_live_slot *bl_way_find(bl_way *way, MPI_Comm comm, int peer, int tag)
 {
     bl_comm *c = bl_comm_of(comm);
     bl_live_slot *slot = c ? bl_comm_slot(c, peer, tag) : NULL;
-    if (slot) *way = (bl_way){ comm, peer, tag, slot };
+    if (slot) *way = (bl_way){ comm, peer, tag, slot, c };
     return slot;
 }

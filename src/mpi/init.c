@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,11 +132,20 @@ static void before_rename(void)
     bl_point(BL_POINT_rename);
 }
 
+void bl_count_no_more(void)
+{
+    bl_rt.on = bl_rt.counting = 0;
+    bl_rt.nobody = INT_MIN;
+}
+
 static void find_shared_request(void)
 {
-    PMPI_Irecv(NULL, 0, MPI_BYTE, MPI_PROC_NULL, 0, MPI_COMM_SELF, &bl_rt.shared);
-    MPI_Request handle = bl_rt.shared;
-    PMPI_Wait(&handle, MPI_STATUS_IGNORE);
+    MPI_Request handle[2];
+    PMPI_Irecv(NULL, 0, MPI_BYTE, MPI_PROC_NULL, 0, MPI_COMM_SELF, &handle[0]);
+    PMPI_Isend(NULL, 0, MPI_BYTE, MPI_PROC_NULL, 0, MPI_COMM_SELF, &handle[1]);
+    bl_rt.shared = handle[0];
+    bl_rt.nobody = bl_rt.counting && handle[0] == handle[1] ? MPI_PROC_NULL : INT_MIN;
+    PMPI_Waitall(2, handle, MPI_STATUSES_IGNORE);
 }
 
 /* After PMPI_Init.  Collective; on any error the job ends here with its reason, since running on unprotected would
@@ -169,12 +179,12 @@ static void begin(void)
     listen_for_stop(); /* before set_up makes the live table: whoever sees it may send the request */
     if (rc == BELAY_OK) rc = set_up(&err);
     if (rc) bl_end_job(&err);
-    find_shared_request();
     bl_inject_arm();
     bl_store_before_rename(bl_rt.store, before_rename);
     atexit(on_exit_without_finalize);
     bl_rt.on = 1;
     bl_rt.counting = bl_rt.thread_level != MPI_THREAD_MULTIPLE; /* the tables have no locks */
+    find_shared_request();
     bl_point(BL_POINT_init);
 }
 
@@ -222,7 +232,7 @@ BELAY_API int MPI_Finalize(void)
 {
     if (!bl_rt.on) return PMPI_Finalize();
     finish();
-    bl_rt.on = bl_rt.counting = 0;
+    bl_count_no_more();
     int rc = PMPI_Finalize();
     release();
     return rc;
@@ -233,7 +243,7 @@ BELAY_API int MPI_Abort(MPI_Comm comm, int errorcode)
     if (bl_rt.on) {
         bl_rt.live.header->code = errorcode;
         bl_rt.live.header->state = BL_LIVE_ABORTED;
-        bl_rt.on = bl_rt.counting = 0;
+        bl_count_no_more();
     }
     return PMPI_Abort(comm, errorcode);
 }

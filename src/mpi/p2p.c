@@ -16,13 +16,20 @@ BELAY_API int MPI_Recv(void *buf, int count, MPI_Datatype datatype, int source, 
     return rc;
 }
 
-BELAY_API int MPI_Irecv(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm, MPI_Request *request)
+static BL_APART int receive(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm,
+                            MPI_Request *request)
 {
     if (!bl_rt.counting) return PMPI_Irecv(buf, count, datatype, source, tag, comm, request);
     bl_enter();
     int rc = PMPI_Irecv(buf, count, datatype, source, tag, comm, request);
     if (rc == MPI_SUCCESS) bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, source, tag, 0);
     return rc;
+}
+
+BELAY_API int MPI_Irecv(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm, MPI_Request *request)
+{
+    return bl_to_nobody(source) ? PMPI_Irecv(buf, count, datatype, source, tag, comm, request)
+                                : receive(buf, count, datatype, source, tag, comm, request);
 }
 
 BELAY_API int MPI_Sendrecv(const void *sendbuf, int sendcount, MPI_Datatype sendtype, int dest, int sendtag, void *recvbuf,
@@ -168,16 +175,14 @@ BELAY_API int MPI_Waitall(int count, MPI_Request requests[], MPI_Status statuses
     if (!bl_rt.counting || count <= 0 || bl_scratch(count)) return PMPI_Waitall(count, requests, statuses);
     bl_enter();
     if (bl_rt.wanting) return wait_all_with_statuses(count, requests, statuses);
-    uint64_t shared = 0;
     int kept = 0;
-    for (int i = 0; i < count; i++) {
-        if (requests[i] == bl_rt.shared) shared++;
-        else bl_rt.handles[kept++] = requests[i];
-    }
+    MPI_Request *handles = bl_rt.handles, common = bl_rt.shared;
+    for (int i = 0; i < count; i++)
+        if (requests[i] != common) handles[kept++] = requests[i];
     int rc = PMPI_Waitall(count, requests, statuses);
     if (rc != MPI_SUCCESS) return rc;
-    if (shared) bl_shared_completed(shared);
-    for (int i = 0; i < kept; i++) bl_request_leave(bl_rt.handles[i], MPI_STATUS_IGNORE);
+    if (kept < count) bl_shared_completed((uint64_t)(count - kept));
+    for (int i = 0; i < kept; i++) bl_request_ended(handles[i], MPI_STATUS_IGNORE);
     return rc;
 }
 

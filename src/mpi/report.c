@@ -41,7 +41,7 @@ int bl_failed(int code, const bl_error *err)
 void bl_end_job(const bl_error *err)
 {
     bl_say("rank %d: %s", bl_rt.rank, err->text);
-    bl_rt.on = bl_rt.counting = 0;
+    bl_count_no_more();
     if (bl_rt.live.header) bl_rt.live.header->state = BL_LIVE_REFUSED;
     if (err->code == BELAY_ERR_STALE) _exit(1); /* the new incarnation must not be disturbed, not even by an abort */
     PMPI_Abort(MPI_COMM_WORLD, 1);

@@ -1,16 +1,14 @@
 /* requests.c - what is outstanding: requests by handle, so that a completion finds what it completes and a safe point
- * can name what is still under way.  Open addressing with backward-shift deletion; grows when half full, so nothing is
- * allocated per message once the program has had its largest number of requests. */
+ * can name what is still under way.  Most are in bl_rt.recent, where the wrappers find them without a call.  The others
+ * are in a table with open addressing and backward-shift deletion; it grows when half full, so nothing is allocated per
+ * message once the program has had its largest number of requests. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "mpi/runtime.h"
 
-static uint64_t key_of(const void *handle, size_t size)
+static uint64_t key_of_message(MPI_Message message)
 {
-    uint64_t key = 0;
-    memcpy(&key, handle, size);
-    return key;
+    return (uint64_t)(uintptr_t)message;
 }
 
 static uint32_t home(uint64_t key)
@@ -45,8 +43,15 @@ static int make_room(void)
 
 static bl_request *find(uint64_t key)
 {
-    bl_request *r = bl_rt.request_slots ? probe(key) : NULL;
+    bl_request *r = bl_request_place(key);
+    if (r->key == key) return r;
+    r = bl_rt.request_used ? probe(key) : NULL;
     return r && r->key ? r : NULL;
+}
+
+static int is_recent(const bl_request *r)
+{
+    return r >= bl_rt.recent && r < bl_rt.recent + BL_RECENT;
 }
 
 static void deactivate(bl_request *r)
@@ -66,12 +71,16 @@ static void let_go(bl_request *r)
 {
     deactivate(r);
     if (r->wants_status) want_status(r, 0);
-    if (r->comm) bl_comm_release(r->comm);
 }
 
 static void erase(bl_request *r)
 {
     let_go(r);
+    if (is_recent(r)) {
+        r->key = 0;
+        return;
+    }
+    if (!r->persistent) bl_rt.displaced--;
     uint32_t mask = bl_rt.request_slots - 1, hole = (uint32_t)(r - bl_rt.request);
     for (uint32_t i = (hole + 1) & mask; bl_rt.request[i].key; i = (i + 1) & mask) {
         uint32_t wanted = home(bl_rt.request[i].key);
@@ -88,51 +97,59 @@ static int wild(const bl_request *r)
     return r->kind == BL_REQ_RECV && (r->peer == MPI_ANY_SOURCE || r->tag == MPI_ANY_TAG);
 }
 
-/* A handle that comes back belonged to a request that ended in a way we do not see. */
-static bl_request *new_entry(uint64_t key)
+/* A free entry for `key`.  A handle that comes back belonged to a request that ended in a way we do not see. */
+static bl_request *new_entry(uint64_t key, int persistent)
 {
+    bl_request *stale = find(key), *r = bl_request_place(key);
+    if (stale) erase(stale);
+    if (!r->key && !persistent) return r;
     if (make_room()) return NULL;
-    bl_request *r = probe(key);
-    if (r->key) let_go(r);
-    else bl_rt.request_used++;
-    return r;
+    bl_rt.request_used++;
+    if (!persistent) bl_rt.displaced++;
+    return probe(key);
 }
 
-static inline void fill(bl_request *r, uint64_t key, enum bl_request_kind kind, enum bl_call call, bl_comm *comm, int peer,
-                        int tag, int active)
+static void enter(uint64_t key, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,
+                  int persistent)
 {
-    *r = (bl_request){ .key = key, .comm = comm, .peer = peer, .tag = tag, .kind = (uint8_t)kind, .active = (uint8_t)active,
-                       .call = (uint16_t)call, .number = bl_rt.live.header->calls };
-    if (comm) comm->refs++;
-    bl_rt.active += (uint64_t)active;
+    bl_request *r = new_entry(key, persistent);
+    if (!r) return;
+    *r = (bl_request){ .key = key, .comm = bl_comm_of(comm), .number = bl_rt.live.header->calls, .peer = peer, .tag = tag,
+                       .kind = (uint8_t)kind, .active = !persistent, .persistent = (uint8_t)persistent,
+                       .call = (uint16_t)call };
+    if (!persistent) bl_rt.active++;
+    if (wild(r)) want_status(r, 1);
+    else if (peer >= 0 && (kind == BL_REQ_RECV || (kind == BL_REQ_SEND && persistent)))
+        r->slot = bl_slot(comm, peer, tag); /* counted later */
+    r->plain = kind == BL_REQ_RECV && !persistent && r->slot;
 }
 
-void bl_request_enter(MPI_Request request, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,
+void bl_request_enter(uint64_t key, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,
                       int persistent)
 {
-    bl_request *r = new_entry(key_of(&request, sizeof request));
-    if (!r) return;
-    fill(r, key_of(&request, sizeof request), kind, call, bl_comm_of(comm), peer, tag, !persistent);
-    r->persistent = (uint8_t)persistent;
-    if (wild(r)) want_status(r, 1);
-    else if (peer >= 0 && (kind == BL_REQ_RECV || persistent)) r->slot = bl_slot(comm, peer, tag); /* counted later */
+    const bl_way *way = bl_way_of(comm, peer, tag);
+    bl_request *r = bl_request_place(key);
+    if (r->key || bl_rt.displaced || kind > BL_REQ_RECV || persistent || !bl_way_leads(way, comm, peer, tag)) {
+        enter(key, kind, call, comm, peer, tag, persistent);
+        return;
+    }
+    int receives = kind == BL_REQ_RECV; /* a send was counted when it was started */
+    *r = (bl_request){ .key = key, .comm = way->comm, .slot = receives ? way->slot : NULL, .peer = peer, .tag = tag,
+                       .number = bl_rt.live.header->calls, .kind = (uint8_t)kind, .active = 1, .plain = (uint8_t)receives,
+                       .call = (uint16_t)call };
+    bl_rt.active++;
 }
 
 void bl_request_shared_enter(enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag)
 {
-    fill(&bl_rt.shared_first, 0, kind, call, bl_comm_of(comm), peer, tag, 1);
-    bl_rt.shared_many = 1;
-}
-
-void bl_request_shared_leave(void)
-{
-    let_go(&bl_rt.shared_first);
-    bl_rt.shared_many = 0;
+    bl_rt.shared_first = (bl_request){ .comm = bl_comm_of(comm), .number = bl_rt.live.header->calls, .peer = peer, .tag = tag,
+                                       .kind = (uint8_t)kind, .call = (uint16_t)call };
+    bl_rt.active++;
 }
 
 void bl_request_started(MPI_Request request)
 {
-    bl_request *r = find(key_of(&request, sizeof request));
+    bl_request *r = find(bl_request_key(request));
     if (!r || r->active) return;
     r->active = 1;
     r->number = bl_rt.live.header->calls;
@@ -160,9 +177,9 @@ static void count_completion(const bl_request *r, const MPI_Status *status)
     }
 }
 
-void bl_request_leave(MPI_Request handle, const MPI_Status *status)
+void bl_request_leave(uint64_t key, const MPI_Status *status)
 {
-    bl_request *r = find(key_of(&handle, sizeof handle));
+    bl_request *r = find(key);
     if (!r || !r->active) return;
     count_completion(r, status);
     if (!r->persistent) {
@@ -176,16 +193,17 @@ void bl_request_leave(MPI_Request handle, const MPI_Status *status)
 
 void bl_request_freed(MPI_Request handle)
 {
-    bl_request *r = handle == bl_rt.shared ? NULL : find(key_of(&handle, sizeof handle));
-    if (handle == bl_rt.shared) bl_request_completed(handle, MPI_STATUS_IGNORE);
+    bl_request *r = handle == bl_rt.shared ? NULL : find(bl_request_key(handle));
+    if (handle == bl_rt.shared) bl_shared_completed(1);
     if (r) erase(r);
 }
 
 void bl_request_cancelled(MPI_Request handle)
 {
-    bl_request *r = find(key_of(&handle, sizeof handle)); /* not the shared one: what is complete cannot be cancelled */
+    bl_request *r = find(bl_request_key(handle)); /* not the shared one: what is complete cannot be cancelled */
     if (!r) return;
     r->cancelled = 1;
+    r->plain = 0;
     want_status(r, 1);
 }
 
@@ -194,30 +212,43 @@ void bl_message_made(MPI_Message message, enum bl_call call, MPI_Comm comm, cons
 {
     if (message == MPI_MESSAGE_NO_PROC || message == MPI_MESSAGE_NULL) return;
     bl_received(comm, status);
-    bl_request *r = new_entry(key_of(&message, sizeof message));
-    if (r)
-        fill(r, key_of(&message, sizeof message), BL_REQ_MESSAGE, call, bl_comm_of(comm), status->MPI_SOURCE, status->MPI_TAG, 1);
+    enter(key_of_message(message), BL_REQ_MESSAGE, call, comm, status->MPI_SOURCE, status->MPI_TAG, 0);
 }
 
 void bl_message_gone(MPI_Message message)
 {
-    bl_request *r = find(key_of(&message, sizeof message));
+    bl_request *r = find(key_of_message(message));
     if (r) erase(r);
+}
+
+static const bl_request *older(const bl_request *oldest, const bl_request *table, uint32_t entries)
+{
+    for (uint32_t i = 0; i < entries; i++)
+        if (table[i].key && table[i].active && (!oldest || table[i].number < oldest->number)) oldest = &table[i];
+    return oldest;
 }
 
 const bl_request *bl_request_outstanding(void)
 {
     const bl_request *oldest = bl_rt.shared_many ? &bl_rt.shared_first : NULL;
-    for (uint32_t i = 0; i < bl_rt.request_slots && bl_rt.active; i++) {
-        const bl_request *r = &bl_rt.request[i];
-        if (r->key && r->active && (!oldest || r->number < oldest->number)) oldest = r;
-    }
-    return oldest;
+    return older(older(oldest, bl_rt.recent, BL_RECENT), bl_rt.request, bl_rt.request_slots);
 }
 
-int bl_scratch(int count)
+static void want_comms(const bl_request *table, uint32_t entries)
 {
-    if (count <= bl_rt.scratch) return 0;
+    for (uint32_t i = 0; i < entries; i++)
+        if (table[i].key && table[i].comm) table[i].comm->wanted = 1;
+}
+
+void bl_requests_want_comms(void)
+{
+    want_comms(bl_rt.recent, BL_RECENT);
+    want_comms(bl_rt.request, bl_rt.request_slots);
+    if (bl_rt.shared_many && bl_rt.shared_first.comm) bl_rt.shared_first.comm->wanted = 1;
+}
+
+int bl_scratch_grow(int count)
+{
     MPI_Status *statuses = realloc(bl_rt.statuses, sizeof *statuses * (size_t)count);
     if (statuses) bl_rt.statuses = statuses;
     MPI_Request *handles = realloc(bl_rt.handles, sizeof *handles * (size_t)count);

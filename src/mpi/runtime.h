@@ -26,9 +26,10 @@ const char *bl_call_name(enum bl_call call);
 
 /* Where the counter of (communicator, peer, tag) is: a direct-mapped cache in front of the live table. */
 typedef struct bl_way {
-    MPI_Comm comm;
+    MPI_Comm handle;
     int peer, tag;        /* peer: rank in comm */
     bl_live_slot *slot;
+    struct bl_comm *comm;
 } bl_way;
 enum { BL_WAYS = 512 };
 
@@ -39,7 +40,7 @@ typedef struct bl_comm {  /* a communicator the program uses; kept after MPI_Com
     int peers;            /* of the group that ranks in sends and receives refer to: the remote one of an intercommunicator */
     int *world;           /* [peers] rank in MPI_COMM_WORLD, -1 if not in it; NULL: the identity */
     int *local;           /* intercommunicator: [size] the local group's; else NULL */
-    uint32_t refs;        /* requests */
+    int wanted;           /* by a request; set and looked at when a communicator is freed */
     bl_live_collective *collective;
 } bl_comm;
 enum { BL_COMM_WAYS = 64 };
@@ -50,11 +51,13 @@ typedef struct bl_request {
     uint64_t key;         /* the handle's bits; 0: free */
     bl_comm *comm;
     bl_live_slot *slot;   /* that its message is counted in; NULL: none, or known from the status only */
+    uint64_t number;      /* of the call that made it */
     int peer, tag;
     uint8_t kind, active, persistent, cancelled, wants_status;
-    uint16_t call;        /* enum bl_call that made it */
-    uint64_t number;      /* of that call */
+    uint8_t plain;        /* its completion is one more in slot->received, and the end of it */
+    uint16_t call;        /* enum bl_call */
 } bl_request;
+enum { BL_RECENT = 256 };
 
 typedef struct bl_runtime {
     int off;              /* BELAY_OFF: every belay_* call succeeds and does nothing */
@@ -71,11 +74,16 @@ typedef struct bl_runtime {
     struct bl_comm_series *series; /* how many communicators there were with the same members; comms.c */
     unsigned series_count, series_room;
     int folded;               /* said that tags are counted together */
+    unsigned freed_comms, freed_room;
+    bl_comm **freed_comm;     /* [freed_comms] that requests refer to */
+    bl_request recent[BL_RECENT]; /* direct-mapped, in front of the table below; a key is in one of the two */
+    uint32_t displaced;       /* nonpersistent requests that found their place in it taken */
     bl_request *request;      /* open addressing, grown when half full */
     uint32_t request_slots, request_used;
     uint64_t active;          /* requests and matched messages that are not completed */
     uint64_t wanting;         /* requests that cannot be counted without their status: wildcards and cancelled ones */
     MPI_Request shared;       /* the one handle MPI gives to all requests that are complete when made */
+    int nobody;               /* MPI_PROC_NULL, while requests with it are counted and are the shared one */
     uint64_t shared_many;     /* of them the program has still to complete */
     bl_request shared_first;  /* the oldest of those */
     MPI_Status *statuses;     /* scratch for ..._IGNORE */
@@ -117,6 +125,7 @@ typedef struct bl_runtime {
 } bl_runtime;
 
 extern bl_runtime bl_rt;
+void bl_count_no_more(void);  /* from here on the wrappers only call MPI (init.c) */
 
 /* --- errors and messages (report.c) --- */
 void bl_say(const char *format, ...) __attribute__((format(printf, 1, 2)));   /* "belay: ..." on standard error */
@@ -133,6 +142,9 @@ static inline void bl_point(enum bl_point point)
     if (__builtin_expect((bl_rt.points_armed >> point) & 1, 0)) bl_inject_point(point);
 }
 
+/* A part of a wrapper that the frequent case must not pay for with saved registers. */
+#define BL_APART __attribute__((noinline))
+
 /* --- every wrapper begins with this: the call's number, and the fault that may sit on it --- */
 static inline void bl_enter(void)
 {
@@ -145,17 +157,10 @@ void bl_comms_free(void);
 bl_comm *bl_comm_find(MPI_Comm comm);        /* registers one it has not seen; NULL when out of memory */
 void bl_comm_made(MPI_Comm comm);            /* after a creating call; MPI_COMM_NULL is fine */
 void bl_comm_freed(MPI_Comm comm);           /* before MPI frees it */
-void bl_comm_destroy(bl_comm *comm);
 void bl_comm_text(MPI_Comm comm, char *text, size_t size); /* "MPI_COMM_WORLD", or the communicator's name */
 int bl_comm_world_rank(const bl_comm *comm, int peer);     /* -1: not in MPI_COMM_WORLD */
 bl_live_slot *bl_comm_slot(const bl_comm *comm, int peer, int tag); /* NULL: invalid peer, or no room (then refused) */
 bl_live_slot *bl_way_find(bl_way *way, MPI_Comm comm, int peer, int tag);
-
-/* A request no longer refers to it. */
-static inline void bl_comm_release(bl_comm *comm)
-{
-    if (--comm->refs == 0 && comm->handle == MPI_COMM_NULL) bl_comm_destroy(comm);
-}
 
 static inline bl_comm *bl_comm_of(MPI_Comm comm)
 {
@@ -163,12 +168,21 @@ static inline bl_comm *bl_comm_of(MPI_Comm comm)
     return __builtin_expect(seen && seen->handle == comm, 1) ? seen : bl_comm_find(comm);
 }
 
-static inline bl_live_slot *bl_slot(MPI_Comm comm, int peer, int tag)
+static inline bl_way *bl_way_of(MPI_Comm comm, int peer, int tag)
 {
     uintptr_t mixed = ((uintptr_t)comm >> 4) ^ (uintptr_t)(unsigned)peer * 31u ^ (uintptr_t)(unsigned)tag * 7u;
-    bl_way *way = &bl_rt.way[mixed & (BL_WAYS - 1)];
-    if (__builtin_expect(way->comm == comm && way->peer == peer && way->tag == tag && way->slot, 1)) return way->slot;
-    return bl_way_find(way, comm, peer, tag);
+    return &bl_rt.way[mixed & (BL_WAYS - 1)];
+}
+
+static inline int bl_way_leads(const bl_way *way, MPI_Comm comm, int peer, int tag)
+{
+    return __builtin_expect(way->handle == comm && way->peer == peer && way->tag == tag && way->slot, 1);
+}
+
+static inline bl_live_slot *bl_slot(MPI_Comm comm, int peer, int tag)
+{
+    bl_way *way = bl_way_of(comm, peer, tag);
+    return bl_way_leads(way, comm, peer, tag) ? way->slot : bl_way_find(way, comm, peer, tag);
 }
 
 static inline void bl_sent(MPI_Comm comm, int dest, int tag)
@@ -192,39 +206,83 @@ static inline void bl_collective(MPI_Comm comm)
 }
 
 /* --- requests (requests.c) --- */
-void bl_request_enter(MPI_Request request, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,
+void bl_request_enter(uint64_t key, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,
                       int persistent);
 void bl_request_started(MPI_Request request);
-void bl_request_leave(MPI_Request handle, const MPI_Status *status);
+void bl_request_leave(uint64_t key, const MPI_Status *status);
 void bl_request_shared_enter(enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag);
-void bl_request_shared_leave(void);
 void bl_request_freed(MPI_Request handle);
 void bl_request_cancelled(MPI_Request handle);
 void bl_message_made(MPI_Message message, enum bl_call call, MPI_Comm comm, const MPI_Status *status);
 void bl_message_gone(MPI_Message message);
-int bl_scratch(int count);                    /* room in statuses and handles; 0 on success */
+int bl_scratch_grow(int count);
 const bl_request *bl_request_outstanding(void); /* the oldest active one, NULL if none */
+void bl_requests_want_comms(void);            /* sets `wanted` of every communicator that a request refers to */
 void bl_requests_free(void);
+
+/* Room in statuses and handles; 0 on success. */
+static inline int bl_scratch(int count)
+{
+    return __builtin_expect(count <= bl_rt.scratch, 1) ? 0 : bl_scratch_grow(count);
+}
+
+static inline uint64_t bl_request_key(MPI_Request request)
+{
+    return (uint64_t)(uintptr_t)request;
+}
+
+static inline bl_request *bl_request_place(uint64_t key)
+{
+    return &bl_rt.recent[(key * 0x9e3779b97f4a7c15u) >> 56];
+}
 
 static inline void bl_request_made(MPI_Request request, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer,
                                    int tag, int persistent)
 {
-    if (request != bl_rt.shared) bl_request_enter(request, kind, call, comm, peer, tag, persistent);
-    else if (bl_rt.shared_many) bl_rt.shared_many++;
-    else bl_request_shared_enter(kind, call, comm, peer, tag);
+    if (request != bl_rt.shared) bl_request_enter(bl_request_key(request), kind, call, comm, peer, tag, persistent);
+    else if (bl_rt.shared_many++ == 0) bl_request_shared_enter(kind, call, comm, peer, tag);
+}
+
+/* What a wrapper does first that makes a request: with MPI_PROC_NULL it is the shared one, known before MPI is asked, so if
+ * it is one more of several the wrapper has done its work and jumps to MPI.  (An erroneous call is counted too; MPI promises
+ * nothing after one.) */
+static inline int bl_to_nobody(int peer)
+{
+    if (peer != bl_rt.nobody || !bl_rt.shared_many) return 0;
+    uint64_t calls = bl_rt.live.header->calls + 1;
+    if (calls == bl_rt.calls_until) return 0;
+    bl_rt.live.header->calls = calls;
+    bl_rt.shared_many++;
+    return 1;
 }
 
 static inline void bl_shared_completed(uint64_t many)
 {
     if (many < bl_rt.shared_many) bl_rt.shared_many -= many;
-    else if (bl_rt.shared_many) bl_request_shared_leave();
+    else if (bl_rt.shared_many) {
+        bl_rt.shared_many = 0;
+        bl_rt.active--;
+    }
 }
 
-/* `handle`: as before the completing call.  The status is looked at only while bl_rt.wanting. */
+/* `handle`: as before the completing call, not the shared one.  The status is looked at only while bl_rt.wanting. */
+static inline void bl_request_ended(MPI_Request handle, const MPI_Status *status)
+{
+    uint64_t key = bl_request_key(handle);
+    bl_request *r = bl_request_place(key);
+    if (__builtin_expect(r->key == key && r->plain, 1)) {
+        r->slot->received++;
+        r->key = 0;
+        bl_rt.active--;
+    } else {
+        bl_request_leave(key, status);
+    }
+}
+
 static inline void bl_request_completed(MPI_Request handle, const MPI_Status *status)
 {
     if (handle == bl_rt.shared) bl_shared_completed(1);
-    else bl_request_leave(handle, status);
+    else bl_request_ended(handle, status);
 }
 
 /* --- safe points (checkpoint.c), recovery (recover.c), variables (variables.c) --- */

@@ -25,7 +25,13 @@ BEGIN {
     peer = params ~ /int dest,/ ? "dest" : "source"
     kind = peer == "dest" ? "BL_REQ_SEND" : "BL_REQ_RECV"
 
-    print "BELAY_API " proto "\n{"
+    if (class == "isend") { # with MPI_PROC_NULL nothing is saved and restored
+        print "static BL_APART int started_" short "(" params ");"
+        print "BELAY_API " proto "\n{\n    return bl_to_nobody(dest) ? P" name "(" args ") : started_" short "(" args ");\n}\n"
+        print "static BL_APART int started_" short "(" params ")\n{"
+    } else {
+        print "BELAY_API " proto "\n{"
+    }
     print "    if (!bl_rt.counting) return P" name "(" args ");"
     print "    bl_enter();"
     if (class == "send") {
