@@ -1,10 +1,11 @@
 lib_LTLIBRARIES += src/mpi/libbelay.la
 src_mpi_libbelay_la_SOURCES = src/mpi/init.c src/mpi/comms.c src/mpi/requests.c src/mpi/p2p.c src/mpi/inject.c \
-	src/mpi/report.c src/mpi/variables.c src/mpi/recover.c src/mpi/checkpoint.c src/mpi/runtime.h
+	src/mpi/report.c src/mpi/variables.c src/mpi/recover.c src/mpi/checkpoint.c src/mpi/coordinated.c \
+	src/mpi/independent.c src/mpi/snapshot.c src/mpi/checkpoint.h src/mpi/runtime.h
 nodist_src_mpi_libbelay_la_SOURCES = src/mpi/wrappers.c src/mpi/calls.inc
 # -fno-plt: a wrapper is a call more, and this makes it one jump less.
 src_mpi_libbelay_la_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS) -fno-plt
-src_mpi_libbelay_la_LIBADD = libbl_store.la libbl_protocol.la libbl_util.la $(MPI_LIBS) -lm
+src_mpi_libbelay_la_LIBADD = libbl_recovery.la libbl_line.la libbl_store.la libbl_protocol.la libbl_util.la $(MPI_LIBS) -lm
 src_mpi_libbelay_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -no-undefined \
 	-Wl,--version-script=$(top_srcdir)/src/mpi/belay.map
 EXTRA_src_mpi_libbelay_la_DEPENDENCIES = src/mpi/belay.map

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mpi/runtime.h"
+#include "mpi/checkpoint.h"
 #include "util/clock.h"
+
+static int resuming; /* some rank has a checkpoint to restore */
 
 typedef struct candidate { /* what rank 0 tells about the next line to try */
     int rc;                /* BELAY_OK, BELAY_ERR_NONE: from the start, or an error that ends the job */
@@ -36,19 +38,19 @@ static candidate propose(uint32_t below, bl_digest **digests, bl_error *err)
 
 /* Damage of one snapshot is survived by going back further; a file this version or this user cannot read is not damage,
  * and silently losing the work in it would be wrong. */
-static int survivable(int rc)
+int bl_survivable(int rc)
 {
     return rc == BELAY_ERR_DAMAGED || rc == BELAY_ERR_NONE || rc == BELAY_ERR_FOREIGN;
 }
 
-static int open_and_verify(uint32_t checkpoint, const bl_digest *digest, bl_error *err)
+int bl_open_and_verify(uint32_t checkpoint, const bl_digest *digest, bl_error *err)
 {
     int rc = bl_snapshot_open(bl_rt.store, (uint32_t)bl_rt.rank, checkpoint, digest, &bl_rt.reader, &bl_rt.restore, err);
     if (rc == BELAY_OK) rc = bl_snapshot_verify(bl_rt.reader, err);
     return rc;
 }
 
-static void give_up_snapshot(uint32_t checkpoint, const bl_error *why)
+void bl_give_up_snapshot(uint32_t checkpoint, const bl_error *why)
 {
     char where[BL_PATH_MAX] = "";
     bl_error err = { 0, "" };
@@ -57,7 +59,7 @@ static void give_up_snapshot(uint32_t checkpoint, const bl_error *why)
            rc == BELAY_OK ? "; kept as " : "", rc == BELAY_OK ? where : "");
 }
 
-static void close_reader(void)
+void bl_close_reader(void)
 {
     if (bl_rt.reader) bl_snapshot_close(bl_rt.reader);
     bl_rt.reader = NULL;
@@ -69,23 +71,23 @@ static int try_line(const candidate *c, bl_digest *digests, bl_error *err)
 {
     bl_digest mine = { 0, 0 };
     PMPI_Scatter(digests, 2, MPI_UINT64_T, &mine, 2, MPI_UINT64_T, 0, bl_rt.private_comm);
-    int rc = open_and_verify(c->checkpoint, &mine, err), worst;
+    int rc = bl_open_and_verify(c->checkpoint, &mine, err), worst;
     /* Codes are negative; one that is not survivable counts as worse than any damage. */
-    int badness = rc == BELAY_OK ? 0 : survivable(rc) ? 1 : 2;
+    int badness = rc == BELAY_OK ? 0 : bl_survivable(rc) ? 1 : 2;
     PMPI_Allreduce(&badness, &worst, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
     if (badness == 1) {
-        close_reader();
-        give_up_snapshot(c->checkpoint, err);
+        bl_close_reader();
+        bl_give_up_snapshot(c->checkpoint, err);
     }
     if (badness == 2) {
         err->code = rc;
         bl_end_job(err);
     }
-    if (worst) close_reader();
+    if (worst) bl_close_reader();
     return worst ? BELAY_ERR_DAMAGED : BELAY_OK;
 }
 
-int bl_recovery_choose(bl_error *err)
+static int choose(bl_error *err)
 {
     uint32_t below = UINT32_MAX;
     for (;;) {
@@ -113,6 +115,14 @@ int bl_recovery_choose(bl_error *err)
             bl_say("falling back to the checkpoint before %" PRIu32, c.checkpoint);
         }
     }
+}
+
+int bl_recovery_choose(bl_error *err)
+{
+    int rc = bl_rt.settings.protocol == BL_PROTOCOL_INDEPENDENT ? bl_independent_choose(err) : choose(err);
+    int mine = bl_rt.restore != NULL;
+    if (rc == BELAY_OK) PMPI_Allreduce(&mine, &resuming, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
+    return rc;
 }
 
 static const bl_variable *saved(const char *name)
@@ -227,6 +237,13 @@ static void resume_counting(void)
     h->checkpoint_ns = bl_now_ns();
 }
 
+/* Of independent checkpoints every rank has its own; `belay run` has said the line. */
+static void tell_resumed(const belay_status *s)
+{
+    if (bl_rt.rank == 0 && bl_rt.settings.verbose && bl_rt.settings.protocol == BL_PROTOCOL_COORDINATED)
+        bl_say("resumed from checkpoint %d at safe point %" PRIu64, s->checkpoint, s->safe_point);
+}
+
 int belay_recover(belay_status *status)
 {
     bl_error err = { 0, "" };
@@ -240,21 +257,22 @@ int belay_recover(belay_status *status)
         return bl_failed(BELAY_ERR_ARG, &err);
     }
     belay_status s = { .ranks = bl_rt.ranks, .incarnation = (int)bl_rt.incarnation };
-    if (bl_rt.restore) {
+    if (resuming) {
         bl_point(BL_POINT_recover);
-        int mine = compare(&err) != 0;
+        int mine = bl_rt.restore && compare(&err) != 0;
         if (agree(mine)) return cannot_restore(mine, &err);
-        mine = restore(&err) != BELAY_OK;
+        mine = bl_rt.restore && restore(&err) != BELAY_OK;
         if (agree(mine)) {
             bl_rt.settings.errors_return = 0; /* the variables are half overwritten: nobody can go on from here */
             return cannot_restore(mine, &err);
         }
-        resume_counting();
-        s.resumed = 1;
-        s.checkpoint = (int)bl_rt.restore->checkpoint;
-        s.safe_point = bl_rt.restore->safe_point;
-        if (bl_rt.rank == 0 && bl_rt.settings.verbose)
-            bl_say("resumed from checkpoint %d at safe point %" PRIu64, s.checkpoint, s.safe_point);
+        if (bl_rt.restore) {
+            resume_counting();
+            s.resumed = 1;
+            s.checkpoint = (int)bl_rt.restore->checkpoint;
+            s.safe_point = bl_rt.restore->safe_point;
+        }
+        tell_resumed(&s);
         bl_point(BL_POINT_restored);
     }
     bl_rt.attention = bl_rt.live.header->safe_point + 1;

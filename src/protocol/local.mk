@@ -2,5 +2,6 @@ noinst_LTLIBRARIES += libbl_protocol.la
 libbl_protocol_la_SOURCES = \
 	src/protocol/commit.c src/protocol/commit.h \
 	src/protocol/coordinated.c src/protocol/coordinated.h \
-	src/protocol/due.c src/protocol/due.h
+	src/protocol/due.c src/protocol/due.h \
+	src/protocol/pace.c src/protocol/pace.h
 EXTRA_DIST += src/protocol/README.md

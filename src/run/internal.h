@@ -69,4 +69,9 @@ typedef struct bl_postmortem {
 void bl_postmortem_of(bl_store *store, const bl_options *options, const bl_watch *watch, bl_postmortem *p);
 void bl_postmortem_text(const bl_postmortem *p, const bl_options *options, char *text, size_t size);
 
+/* --- own.c: independent checkpoints --- */
+double bl_own_line(bl_store *store, const bl_events *events, const bl_postmortem *dead); /* tells it; seconds of lost work */
+typedef struct bl_collector { int64_t next_ns; } bl_collector;
+void bl_own_collect(bl_store *store, bl_collector *collector); /* now and then: removes what no line can need any more */
+
 #endif

@@ -146,10 +146,6 @@ int bl_options_parse(int argc, char **argv, bl_options *o)
         if (rc) return rc;
     }
     o->program = argv + i;
-    if (bl_settings_check(&o->settings, &err)) {
-        fprintf(stderr, "belay: %s\n", err.text);
-        return 2;
-    }
     if (!o->ranks) return usage("how many ranks? Use -n RANKS%s", "");
     if (i == argc) return usage("which program?%s", "");
     for (unsigned k = 0; k < o->settings.kills; k++) {

@@ -32,6 +32,11 @@ static int fail(const supervisor *s, const bl_error *err)
     return EXIT_GIVEN_UP;
 }
 
+static int independent(const supervisor *s)
+{
+    return s->options.settings.protocol == BL_PROTOCOL_INDEPENDENT;
+}
+
 static int program_status(int status)
 {
     return WIFEXITED(status) ? WEXITSTATUS(status) : WIFSIGNALED(status) ? 128 + WTERMSIG(status) : EXIT_GIVEN_UP;
@@ -162,7 +167,8 @@ static int after_death(supervisor *s, const bl_watch *w, const bl_postmortem *p,
         *status = give_up(s, text);
         return 1;
     }
-    tell_line(s, p);
+    if (independent(s)) s->redone_s += bl_own_line(s->store, &s->events, p);
+    else tell_line(s, p);
     forget_fired(&s->options.settings, p->fired);
     return 0;
 }
@@ -193,6 +199,7 @@ static int live_once(supervisor *s, int *status)
     switch (p.end) {
     case BL_END_FINISHED: *status = finished(s, &w); return 1;
     case BL_END_STOPPED:
+        if (independent(s)) set_state(s, "stopped"); /* else the ranks have written it */
         bl_event(&s->events, "stopped", "stopped on request; the same command continues the job", NULL);
         *status = EXIT_STOPPED;
         return 1;

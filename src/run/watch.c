@@ -38,6 +38,7 @@ typedef struct watcher {
     int over;                         /* mpirun has ended: whoever is found dead now may have been ended by it */
     int forwarded;                    /* the request to stop is on its way to the ranks */
     int64_t grace_until_ns, kill_at_ns;
+    bl_collector collector;
 } watcher;
 
 static int pidfd_of(pid_t pid)
@@ -139,9 +140,27 @@ static void forward_request(watcher *w)
     kill(w->watch->mpirun, SIGUSR1);
 }
 
+static int all_stopped(const watcher *w)
+{
+    for (uint32_t r = 0; r < w->options->ranks; r++) {
+        bl_live_header h;
+        bl_error err;
+        if (bl_live_read_header(w->store, r, bl_store_job(w->store)->incarnation, &h, &err) || h.state != BL_LIVE_STOPPED) return 0;
+    }
+    return 1;
+}
+
+static int independent(const watcher *w)
+{
+    return w->options->settings.protocol == BL_PROTOCOL_INDEPENDENT;
+}
+
 static void on_time(watcher *w)
 {
     int64_t now = bl_ticks_ns();
+    /* Ranks that checkpoint on their own do not end together: each says in its table that it has saved its state. */
+    if (w->forwarded && !w->watch->forced && independent(w) && all_stopped(w)) force_end(w, NULL);
+    if (independent(w) && !w->watch->asked) bl_own_collect(w->store, &w->collector);
     if (w->watch->asked && !w->watch->forced && now > w->grace_until_ns)
         force_end(w, "no checkpoint within the grace: ending the job without one");
     if (w->kill_at_ns && now > w->kill_at_ns) {

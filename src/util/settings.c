@@ -99,6 +99,11 @@ static int set_timeout(bl_settings *s, const bl_setting *row, const char *text, 
     return set_duration(&s->commit_timeout_s, row, text, err);
 }
 
+static int set_align(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    return set_duration(&s->align_timeout_s, row, text, err);
+}
+
 static int set_count(unsigned *target, unsigned least, const bl_setting *row, const char *text, bl_error *err)
 {
     size_t digits = strspn(text, "0123456789");
@@ -197,14 +202,15 @@ static int set_checkpoint(bl_settings *s, const bl_setting *row, const char *tex
 
 const bl_setting bl_setting_table[] = {
     { "dir", "DIR", "belay.d", "the job directory: checkpoints, commit records, counters", set_dir },
-    { "every", "N|TIME|auto|never", "auto", "checkpoint every N safe points or TIME (30s, 5m, 2h); auto: Young/Daly from the measured cost and mtbf; independent: a list A,B,... gives rank r its own", set_every },
-    { "jitter", "PERCENT%", "0%", "independent: each rank varies its period at random by up to so much, so that not all write at once", set_jitter },
+    { "every", "N|TIME|auto|never", "auto", "checkpoint every N safe points or TIME (30s, 5m, 2h); auto: Young/Daly from the measured cost and mtbf; a list A,B,... gives each rank its own (together they use the first)", set_every },
+    { "jitter", "PERCENT%", "0%", "ranks that checkpoint on their own vary each period at random by up to so much, so that not all write at once", set_jitter },
     { "mtbf", "TIME", "1d", "mean time between failures of the whole job, for every=auto", set_mtbf },
     { "stable", "process|power", "power", "what a checkpoint survives: death of processes (no fsync), or loss of power", set_stable },
     { "keep", "N", "2", "coordinated: committed checkpoints that are kept; older ones are removed", set_keep },
     { "max-restarts", "N", "10", "how often `belay run` brings the job back before it gives up", set_restarts },
     { "kill", "RANK@WHEN,...", "", "kill ranks on purpose; WHEN: step=N, call=N, point=NAME[#N], after=TIME, random:SEED[/CALLS]", set_kill },
     { "grace", "TIME", "60s", "after a request to stop: wait so long for the checkpoint before the job is ended without", set_grace },
+    { "align-timeout", "TIME", "60s", "a rank waits so long for the others to reach the same safe point before the checkpoint is given up", set_align },
     { "commit-timeout", "TIME", "10m", "a rank waits so long for the others' part of a checkpoint before it gives that checkpoint up", set_timeout },
     { "errors", "fatal|return", "fatal", "when belay_recover cannot restore: end the job, or let the program decide", set_errors },
     { "verbose", "0|1", "1", "0: errors only; 1: a line per event", set_verbose },
@@ -284,15 +290,6 @@ int bl_settings_load(bl_settings *settings, bl_error *err)
         int rc = bl_settings_set(settings, bl_setting_table[i].name, text, variable, err);
         if (rc) return rc;
     }
-    return BELAY_OK;
-}
-
-int bl_settings_check(const bl_settings *s, bl_error *err)
-{
-    if (s->protocol == BL_PROTOCOL_INDEPENDENT) return BELAY_OK;
-    if (s->everies > 1 || s->jitter > 0)
-        return bl_fail(err, BELAY_ERR_REFUSED, "%s needs checkpoint=independent: coordinated checkpoints are taken by all ranks at once",
-                       s->everies > 1 ? "every=A,B,..." : "jitter");
     return BELAY_OK;
 }
 

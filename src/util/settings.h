@@ -34,6 +34,7 @@ typedef struct bl_settings {
     unsigned keep;            /* committed checkpoints that stay */
     unsigned max_restarts;
     double grace_s;           /* after a request to stop, before the job is ended without a checkpoint */
+    double align_timeout_s;   /* a rank waits this long at its safe point for the others */
     double commit_timeout_s;  /* a rank waits this long for the decision before it asks and then decides itself */
     int verbose;              /* 0: errors only, 1: a line per event */
     int errors_return;        /* errors: 0 fatal, 1 return */
@@ -53,9 +54,6 @@ extern const unsigned bl_setting_count;
 /* The table's defaults, then the file, then the environment.  BELAY_ERR_ARG or BELAY_ERR_REFUSED with a sentence that
  * names the variable or the line. */
 int bl_settings_load(bl_settings *settings, bl_error *err);
-
-/* Do they go together?  After the last of them has been set. */
-int bl_settings_check(const bl_settings *settings, bl_error *err);
 
 bl_every bl_settings_every(const bl_settings *settings, uint32_t rank);
 

@@ -1,0 +1,52 @@
+/* checkpoint.h - what the files about taking checkpoints share.
+ *
+ *   checkpoint.c    safe points: what is due at this one
+ *   coordinated.c   one checkpoint of all ranks, decided in two phases
+ *   independent.c   a rank's own checkpoint, and the line the job restarts from
+ *   snapshot.c      the counters and variables of this rank as a file
+ */
+#ifndef BL_MPI_CHECKPOINT_H
+#define BL_MPI_CHECKPOINT_H
+
+#include "mpi/runtime.h"
+
+typedef struct bl_cut {   /* this rank's part of a checkpoint */
+    uint32_t checkpoint;
+    uint64_t safe_point;
+    const char *protocol; /* "coordinated", "independent" */
+    int64_t taken_ns;     /* realtime; set by bl_cut_write */
+    bl_digest digest;     /* set by bl_cut_write */
+} bl_cut;
+
+/* --- snapshot.c --- */
+int bl_cut_write(bl_cut *cut, bl_error *err);
+void bl_cut_stable(const bl_cut *cut);           /* it exists: the next interval begins at its counters */
+void bl_cut_tell(const bl_cut *cut, double seconds);
+double bl_useful_seconds(void);                  /* of the job up to here, over all incarnations */
+
+/* Says why there is no checkpoint at `safe_point`, and remembers it for belay_strerror; returns BELAY_ERR_PENDING. */
+int bl_cut_refuse(uint64_t safe_point, const char *reason, const char *advice);
+int bl_cut_refuse_outstanding(uint64_t safe_point); /* because of what is outstanding here */
+static inline int bl_cut_obstructed(void) { return bl_rt.active || bl_rt.refused; }
+
+/* Waiting without using the processor; `turn` counts from 0. */
+void bl_pause_briefly(unsigned turn);
+
+/* --- coordinated.c --- */
+int bl_coordinated_init(bl_error *err);
+void bl_coordinated_free(void);
+int bl_coordinated_take(uint64_t safe_point);    /* BELAY_OK when committed */
+
+/* --- independent.c --- */
+int bl_independent_choose(bl_error *err);        /* in MPI_Init: agree on the line, each rank with its own snapshot open */
+int bl_independent_attend(uint64_t safe_point, belay_status *status);
+void bl_independent_first(uint64_t safe_point);
+uint64_t bl_independent_attention(void); /* the next safe point at which to look */
+
+/* --- recover.c --- */
+int bl_open_and_verify(uint32_t checkpoint, const bl_digest *digest, bl_error *err); /* into bl_rt.reader, bl_rt.restore */
+void bl_give_up_snapshot(uint32_t checkpoint, const bl_error *why);                  /* to quarantine, and says so */
+void bl_close_reader(void);
+int bl_survivable(int rc);                       /* damage that an older checkpoint makes good */
+
+#endif

@@ -1,0 +1,40 @@
+/* past.h - the independent checkpoints of a job as they lie on disk, and the line it restarts from.
+ *
+ * Nobody decided about them together: CP[i](n) exists when its file does.  What the files of all ranks count (messages per
+ * channel, collectives) gives the dependencies between them, and src/line the greatest line without an orphan or a lost
+ * message.  All ranks restart, so no volatile state counts.
+ */
+#ifndef BL_RECOVERY_PAST_H
+#define BL_RECOVERY_PAST_H
+
+#include "line/history.h"
+#include "store/store.h"
+
+typedef struct bl_past_checkpoint {
+    uint32_t number, incarnation;
+    uint64_t safe_point;
+    int64_t time_ns;
+    double compute_s;
+} bl_past_checkpoint;
+
+typedef struct bl_past {
+    uint32_t ranks;
+    uint32_t *last;               /* [ranks] L_i */
+    bl_past_checkpoint **at;      /* [ranks][L_i + 1]; [0] is the start: all zero */
+    bl_history *history;
+    bl_graph *graph;
+    bl_line line;                 /* cut[i] indexes at[i] */
+} bl_past;
+
+/* Reads them all and solves.  A file that does not verify is left out with a sentence to `note`, and moved to quarantine
+ * when `quarantine` is set; so is one of another protocol left out.  What is newer than this version is an error. */
+int bl_past_read(bl_store *store, int quarantine, bl_note *note, void *context, bl_past *past, bl_error *err);
+void bl_past_clear(bl_past *past);
+
+/* The checkpoint rank i restarts from. */
+const bl_past_checkpoint *bl_past_restart(const bl_past *past, uint32_t rank);
+
+/* Removes the snapshots that are older than the line: no later line can need them.  Returns how many. */
+int bl_past_collect(bl_store *store, const bl_past *past, uint32_t *removed, bl_error *err);
+
+#endif

@@ -1,0 +1,88 @@
+/* own.c - what `belay run` does about independent checkpoints: tells the line after a death, removes what no line needs. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "recovery/past.h"
+#include "run/internal.h"
+#include "util/clock.h"
+
+enum { RANKS_SHOWN = 8 };
+
+typedef struct totals {
+    uint64_t kept, undone;   /* checkpoints */
+    uint32_t at_start;       /* ranks that start again from the beginning */
+    int64_t oldest_ns;       /* time of the oldest checkpoint on the line; 0: somebody has none */
+} totals;
+
+static totals add_up(const bl_past *p)
+{
+    totals t = { 0, 0, 0, INT64_MAX };
+    for (uint32_t r = 0; r < p->ranks; r++) {
+        const bl_past_checkpoint *from = bl_past_restart(p, r);
+        t.kept += p->last[r];
+        t.undone += p->last[r] - p->line.cut[r];
+        t.at_start += from->number == 0;
+        if (from->time_ns < t.oldest_ns) t.oldest_ns = from->time_ns;
+    }
+    return t;
+}
+
+static void list_ranks(const bl_past *p, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (uint32_t r = 0; r < p->ranks && r < RANKS_SHOWN && used < size; r++) {
+        const bl_past_checkpoint *from = bl_past_restart(p, r);
+        int n = from->number ? snprintf(text + used, size - used, "%srank %u: %u (safe point %" PRIu64 ")", r ? ", " : "", r,
+                                        from->number, from->safe_point)
+                             : snprintf(text + used, size - used, "%srank %u: the start", r ? ", " : "", r);
+        used += n > 0 ? (size_t)n : 0;
+    }
+    if (p->ranks > RANKS_SHOWN && used < size) snprintf(text + used, size - used, ", ... (`belay line` tells all)");
+}
+
+double bl_own_line(bl_store *store, const bl_events *events, const bl_postmortem *dead)
+{
+    bl_past past;
+    bl_error err = { 0, "" };
+    char text[900], ranks[600];
+    if (bl_past_read(store, 0, NULL, NULL, &past, &err)) {
+        bl_event(events, "warning", err.text, NULL);
+        return 0;
+    }
+    totals t = add_up(&past);
+    int64_t from_ns = t.oldest_ns ? t.oldest_ns : bl_store_job(store)->started_ns;
+    double lost_s = bl_seconds(dead->died_ns - from_ns);
+    if (lost_s < 0) lost_s = 0;
+    list_ranks(&past, ranks, sizeof ranks);
+    if (t.at_start < past.ranks)
+        snprintf(text, sizeof text, "recovery line: %s; %" PRIu64 " of %" PRIu64 " checkpoints undone, %.1f s of work to redo", ranks,
+                 t.undone, t.kept, lost_s);
+    else if (t.kept == 0)
+        snprintf(text, sizeof text, "recovery line: the start, there is no checkpoint; %.1f s of work to redo", lost_s);
+    else
+        snprintf(text, sizeof text, "recovery line: the start. The domino effect undoes all %" PRIu64 " checkpoints: each is crossed by a message "
+                 "that the ranks do not agree on; %.1f s of work to redo. --checkpoint coordinated would have prevented it; "
+                 "`belay line` shows why", t.kept, lost_s);
+    bl_event(events, "line", text, "undone", 'i', (int64_t)t.undone, "kept", 'i', (int64_t)(t.kept - t.undone),
+             "ranks_at_start", 'i', (int64_t)t.at_start, "lost_seconds", 'd', lost_s, NULL);
+    bl_past_clear(&past);
+    return lost_s;
+}
+
+void bl_own_collect(bl_store *store, bl_collector *c)
+{
+    bl_past past;
+    bl_error err = { 0, "" };
+    uint32_t removed;
+    int64_t began = bl_ticks_ns();
+    if (began < c->next_ns) return;
+    if (bl_past_read(store, 0, NULL, NULL, &past, &err) == BELAY_OK) {
+        bl_past_collect(store, &past, &removed, &err); /* what could not be removed is tried again */
+        bl_past_clear(&past);
+    }
+    /* A fiftieth of the time at most. */
+    int64_t ended = bl_ticks_ns(), pause = 50 * (ended - began);
+    c->next_ns = ended + (pause > INT64_C(1000000000) ? pause : INT64_C(1000000000));
+}
