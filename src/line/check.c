@@ -112,7 +112,7 @@ static int check_messages(struct checker *c)
     for (uint64_t e = 0; e < t->count; e++) {
         while (!t->from && rank < t->open && e >= t->start[rank + 1])
             rank++;
-        int rc = check_message(c, t->from ? t->from[e] : rank, t->edge[e]);
+        int rc = check_message(c, t->from ? t->from[e] : rank, bl_table_edge(t, e));
         if (rc)
             return rc;
     }

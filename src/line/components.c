@@ -37,7 +37,7 @@ static uint64_t seek(const struct walk *w, const struct bl_table *t, const struc
         return low;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
-        if (t->edge[middle].at > f->at)
+        if (bl_table_edge(t, middle).at > f->at)
             low = middle + 1;
         else
             high = middle;
@@ -45,11 +45,16 @@ static uint64_t seek(const struct walk *w, const struct bl_table *t, const struc
     return low;
 }
 
-static const struct bl_edge *next_edge(const struct bl_table *t, struct frame *f)
+/* The next edge of the node's part of a row; 0 when there is none left. */
+static int next_edge(const struct bl_table *t, struct frame *f, struct bl_edge *edge)
 {
-    if (f->cursor >= t->start[f->rank + 1] || t->edge[f->cursor].at < f->at)
-        return NULL;
-    return &t->edge[f->cursor++];
+    if (f->cursor >= t->start[f->rank + 1])
+        return 0;
+    *edge = bl_table_edge(t, f->cursor);
+    if (edge->at < f->at)
+        return 0;
+    f->cursor++;
+    return 1;
 }
 
 static void enter(const struct walk *w, struct frame *f, enum stage stage, const struct bl_table *t)
@@ -79,7 +84,7 @@ static int lead(struct frame *to, struct frame node)
 static int successor(const struct walk *w, struct frame *f, struct frame *to)
 {
     const bl_graph *g = w->graph;
-    const struct bl_edge *e;
+    struct bl_edge e;
     switch (f->stage) {
     case STEP:
         enter(w, f, SENT, &g->sent);
@@ -87,25 +92,25 @@ static int successor(const struct walk *w, struct frame *f, struct frame *to)
             return lead(to, interval_node(w, f->rank, f->at + 1));
         /* fall through */
     case SENT:
-        while ((e = next_edge(&g->sent, f)) != NULL)
-            if ((e->peer_at & BL_EDGE_INTERVAL) < bl_graph_never(g, e->peer))
-                return lead(to, interval_node(w, e->peer, e->peer_at & BL_EDGE_INTERVAL));
+        while (next_edge(&g->sent, f, &e))
+            if ((e.peer_at & BL_EDGE_INTERVAL) < bl_graph_never(g, e.peer))
+                return lead(to, interval_node(w, e.peer, e.peer_at & BL_EDGE_INTERVAL));
         if (w->mode != BL_LINE_CONSISTENT)
             enter(w, f, RECEIVED, &g->received);
         /* fall through */
     case RECEIVED:
-        while (f->stage == RECEIVED && (e = next_edge(&g->received, f)) != NULL)
-            if (!bl_edge_may_be_lost(*e, w->mode))
-                return lead(to, interval_node(w, e->peer, e->peer_at & BL_EDGE_INTERVAL));
+        while (f->stage == RECEIVED && next_edge(&g->received, f, &e))
+            if (!bl_edge_may_be_lost(e, w->mode))
+                return lead(to, interval_node(w, e.peer, e.peer_at & BL_EDGE_INTERVAL));
         enter(w, f, JOINED, &g->joined);
         /* fall through */
     case JOINED:
-        if ((e = next_edge(&g->joined, f)) != NULL)
-            return lead(to, hub_node(w, e->peer));
+        if (next_edge(&g->joined, f, &e))
+            return lead(to, hub_node(w, e.peer));
         return 0;
     case MEMBERS:
         while (f->cursor < g->left.start[f->rank + 1]) {
-            struct bl_edge m = g->left.edge[f->cursor++];
+            struct bl_edge m = bl_table_edge(&g->left, f->cursor++);
             if (m.peer_at < bl_graph_never(g, m.peer))
                 return lead(to, interval_node(w, m.peer, m.peer_at));
         }

@@ -16,7 +16,9 @@ int bl_graph_new(uint32_t ranks, const uint32_t *last, bl_graph **graph, bl_erro
     if (!g)
         return bl_fail(err, BELAY_ERR_MEMORY, "no memory for a dependency graph");
     g->ranks = ranks;
-    int rc = bl_table_init(&g->sent, ranks, err);
+    for (uint32_t i = 0; i < ranks; i++)
+        g->highest = last[i] + 2 > g->highest ? last[i] + 2 : g->highest;
+    int rc = bl_table_init(&g->sent, ranks, (struct bl_edge){g->highest, ranks - 1, g->highest}, err);
     g->last = malloc((size_t)ranks * sizeof *g->last);
     if (!rc && !g->last)
         rc = bl_fail(err, BELAY_ERR_MEMORY, "no memory for a dependency graph of %u ranks", (unsigned)ranks);
@@ -195,19 +197,6 @@ int bl_graph_collective_next(bl_graph *graph, uint32_t changed, const uint32_t *
     return add_instance(graph, changed, rank, interval, 0, err);
 }
 
-static int add_received(const bl_graph *graph, struct bl_table *table, bl_error *err)
-{
-    for (uint32_t i = 0; i < graph->ranks; i++)
-        for (uint64_t e = graph->sent.start[i]; e < graph->sent.start[i + 1]; e++) {
-            struct bl_edge m = graph->sent.edge[e];
-            struct bl_edge edge = {m.peer_at & BL_EDGE_INTERVAL, i, m.at | (m.peer_at & BL_EDGE_LOGGED)};
-            int rc = bl_table_add(table, m.peer, edge, err);
-            if (rc)
-                return rc;
-        }
-    return BELAY_OK;
-}
-
 static int add_joined(const bl_graph *graph, struct bl_table *table, bl_error *err)
 {
     for (uint32_t c = 0; c < graph->instances; c++)
@@ -256,15 +245,16 @@ static int add_left(const bl_graph *graph, struct bl_table *table, bl_error *err
 }
 
 /* Makes a derived table again when the graph has grown since; its source only ever grows, and it with it. */
-static int derive(const bl_graph *graph, struct bl_table *table, uint32_t rows, uint64_t count,
+static int derive(const bl_graph *graph, struct bl_table *table, uint32_t rows, struct bl_edge most,
                   int (*add)(const bl_graph *, struct bl_table *, bl_error *), bl_error *err)
 {
-    if (table->start && table->ranks == rows && table->count == count)
+    uint64_t members = graph->instances ? graph->first[graph->instances] : 0;
+    if (table->start && table->ranks == rows && table->count == members)
         return BELAY_OK;
     bl_table_clear(table);
-    int rc = bl_table_init(table, rows, err);
+    int rc = bl_table_init(table, rows, most, err);
     if (!rc)
-        rc = bl_table_reserve(table, count, err);
+        rc = bl_table_reserve(table, members, err);
     if (!rc)
         rc = add(graph, table, err);
     if (rc)
@@ -276,14 +266,14 @@ static int derive(const bl_graph *graph, struct bl_table *table, uint32_t rows, 
 
 int bl_graph_seal(bl_graph *graph, int with_received, bl_error *err)
 {
-    uint64_t members = graph->instances ? graph->first[graph->instances] : 0;
     bl_table_seal(&graph->sent);
-    int rc = derive(graph, &graph->joined, graph->ranks, members, add_joined, err);
+    int rc = derive(graph, &graph->joined, graph->ranks, (struct bl_edge){graph->highest, UINT32_MAX, 0}, add_joined, err);
     if (!rc)
-        rc = derive(graph, &graph->left, graph->instances, members, add_left, err);
-    if (!rc && with_received)
-        rc = derive(graph, &graph->received, graph->ranks, graph->sent.count, add_received, err);
-    return rc;
+        rc = derive(graph, &graph->left, graph->instances, (struct bl_edge){0, graph->ranks - 1, graph->highest}, add_left, err);
+    if (rc || !with_received || (graph->received.start && graph->received.count == graph->sent.count))
+        return rc;
+    bl_table_clear(&graph->received);
+    return bl_table_mirror(&graph->sent, graph->highest, &graph->received, err);
 }
 
 int bl_graph_checkpoints(const bl_graph *graph, uint8_t **flags, uint64_t **offsets, bl_error *err)

@@ -17,6 +17,7 @@ struct bl_joiner { /* what the instance added last knows of a rank */
 
 struct bl_graph {
     uint32_t ranks;
+    uint32_t highest;         /* an interval that no rank's exceeds */
     uint32_t *last;
 
     struct bl_table sent;     /* row i: what rank i sent; the messages themselves */

@@ -41,9 +41,9 @@ void bl_graph_free(bl_graph *graph);
 uint32_t bl_graph_ranks(const bl_graph *graph);
 const uint32_t *bl_graph_last(const bl_graph *graph); /* [ranks] L_i */
 
-/* Room for `messages` more messages at once, so that loading 10^8 of them does not copy as it grows.  A message takes 12
- * bytes when they arrive by sender ascending and interval descending, and 16 until the first solve otherwise; the modes
- * other than BL_LINE_CONSISTENT take 12 more. */
+/* Room for `messages` more messages at once, so that loading 10^8 of them does not copy as it grows.  A message takes the
+ * bytes that its numbers need, 4 to 8 (12 beyond 2^21 ranks or checkpoints), and the modes other than BL_LINE_CONSISTENT
+ * take as much again; when messages do not arrive by sender ascending, 4 more until the first solve. */
 int bl_graph_reserve(bl_graph *graph, uint64_t messages, bl_error *err);
 
 /* Adds one message.  Intervals count from 1; s <= L_i+1 and r <= L_j+1, else BELAY_ERR_ARG. */

@@ -99,7 +99,7 @@ static void lower(struct solver *s, uint32_t rank, uint32_t own, uint32_t by, en
     if (h->newest[rank] <= s->round) {
         h->newest[rank] = ++h->count;
         if (s->graph->sent.count > 0)
-            __builtin_prefetch(&s->graph->sent.edge[s->next[rank].sent]);
+            __builtin_prefetch(s->graph->sent.packed + s->next[rank].sent * s->graph->sent.width);
     }
     h->record[h->newest[rank] - 1] = (struct bl_lowering){rank, own, by | (uint32_t)cause << BL_BY_CAUSE_SHIFT, parent};
 }
@@ -108,10 +108,8 @@ static void scan_sent(struct solver *s, uint32_t rank, uint32_t cut, uint32_t pa
 {
     const struct bl_table *t = &s->graph->sent;
     uint64_t p = s->next[rank].sent, end = t->start[rank + 1];
-    for (; p < end && t->edge[p].at > cut; p++) {
-        struct bl_edge e = t->edge[p];
+    for (struct bl_edge e; p < end && (e = bl_table_edge(t, p)).at > cut; p++)
         lower(s, e.peer, e.peer_at & BL_EDGE_INTERVAL, e.at, BL_HOP_ORPHAN, parent);
-    }
     s->next[rank].sent = p;
 }
 
@@ -119,11 +117,9 @@ static void scan_received(struct solver *s, uint32_t rank, uint32_t cut, uint32_
 {
     const struct bl_table *t = &s->graph->received;
     uint64_t p = s->next[rank].received, end = t->start[rank + 1];
-    for (; p < end && t->edge[p].at > cut; p++) {
-        struct bl_edge e = t->edge[p];
+    for (struct bl_edge e; p < end && (e = bl_table_edge(t, p)).at > cut; p++)
         if (!bl_edge_may_be_lost(e, s->mode))
             lower(s, e.peer, e.peer_at & BL_EDGE_INTERVAL, e.at, BL_HOP_LOST, parent);
-    }
     s->next[rank].received = p;
 }
 
@@ -135,8 +131,10 @@ static void undo_series(struct solver *s, uint32_t instance, uint32_t by, uint32
         if (s->touched[instance])
             return;
         s->touched[instance] = 1;
-        for (uint64_t m = left->start[instance]; m < left->start[instance + 1]; m++)
-            lower(s, left->edge[m].peer, left->edge[m].peer_at, by, BL_HOP_COLLECTIVE, parent);
+        for (uint64_t m = left->start[instance]; m < left->start[instance + 1]; m++) {
+            struct bl_edge e = bl_table_edge(left, m);
+            lower(s, e.peer, e.peer_at, by, BL_HOP_COLLECTIVE, parent);
+        }
     } while (s->graph->follows[++instance]);
 }
 
@@ -144,8 +142,8 @@ static void scan_joined(struct solver *s, uint32_t rank, uint32_t cut, uint32_t 
 {
     const bl_graph *g = s->graph;
     uint64_t p = s->next[rank].joined, end = g->joined.start[rank + 1];
-    for (; p < end && g->joined.edge[p].at > cut; p++)
-        undo_series(s, g->joined.edge[p].peer, g->joined.edge[p].at, parent);
+    for (struct bl_edge e; p < end && (e = bl_table_edge(&g->joined, p)).at > cut; p++)
+        undo_series(s, e.peer, e.at, parent);
     s->next[rank].joined = p;
 }
 

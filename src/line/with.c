@@ -80,8 +80,8 @@ static void raise_senders(struct raiser *s, uint32_t rank)
 {
     const struct bl_table *t = &s->graph->received;
     uint64_t p = s->next[rank].received, begin = t->start[rank];
-    for (; p > begin && t->edge[p - 1].at <= s->cut[rank]; p--)
-        raise_to(s, t->edge[p - 1].peer, t->edge[p - 1].peer_at & BL_EDGE_INTERVAL);
+    for (struct bl_edge e; p > begin && (e = bl_table_edge(t, p - 1)).at <= s->cut[rank]; p--)
+        raise_to(s, e.peer, e.peer_at & BL_EDGE_INTERVAL);
     s->next[rank].received = p;
 }
 
@@ -90,9 +90,9 @@ static void raise_receivers(struct raiser *s, uint32_t rank)
 {
     const struct bl_table *t = &s->graph->sent;
     uint64_t p = s->next[rank].sent, begin = t->start[rank];
-    for (; p > begin && t->edge[p - 1].at <= s->cut[rank]; p--)
-        if (!bl_edge_may_be_lost(t->edge[p - 1], s->mode))
-            raise_to(s, t->edge[p - 1].peer, t->edge[p - 1].peer_at & BL_EDGE_INTERVAL);
+    for (struct bl_edge e; p > begin && (e = bl_table_edge(t, p - 1)).at <= s->cut[rank]; p--)
+        if (!bl_edge_may_be_lost(e, s->mode))
+            raise_to(s, e.peer, e.peer_at & BL_EDGE_INTERVAL);
     s->next[rank].sent = p;
 }
 
@@ -100,8 +100,8 @@ static void raise_members(struct raiser *s, uint32_t rank)
 {
     const bl_graph *g = s->graph;
     uint64_t p = s->next[rank].joined, begin = s->ends.start[rank];
-    for (; p > begin && s->ends.edge[p - 1].at <= s->cut[rank]; p--) {
-        uint32_t instance = s->ends.edge[p - 1].peer;
+    for (struct bl_edge e; p > begin && (e = bl_table_edge(&s->ends, p - 1)).at <= s->cut[rank]; p--) {
+        uint32_t instance = e.peer;
         if (s->touched[instance])
             continue;
         s->touched[instance] = 1;
@@ -133,10 +133,12 @@ static void raise_all(struct raiser *s, const uint8_t *set, const uint32_t *fixe
 
 static int find_ends(const bl_graph *graph, struct bl_table *ends, bl_error *err)
 {
-    int rc = bl_table_init(ends, graph->ranks, err);
+    int rc = bl_table_init(ends, graph->ranks, (struct bl_edge){graph->highest, UINT32_MAX, 0}, err);
     for (uint32_t c = 0; c < graph->instances && !rc; c++)
-        for (uint64_t m = graph->left.start[c]; m < graph->left.start[c + 1] && !rc; m++)
-            rc = bl_table_add(ends, graph->left.edge[m].peer, (struct bl_edge){graph->left.edge[m].peer_at, c, 0}, err);
+        for (uint64_t m = graph->left.start[c]; m < graph->left.start[c + 1] && !rc; m++) {
+            struct bl_edge e = bl_table_edge(&graph->left, m);
+            rc = bl_table_add(ends, e.peer, (struct bl_edge){e.peer_at, c, 0}, err);
+        }
     if (!rc)
         bl_table_seal(ends);
     return rc;

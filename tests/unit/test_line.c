@@ -343,29 +343,36 @@ static int by_rank_then_at(const void *a, const void *b)
     return x[1] < y[1] ? 1 : x[1] > y[1] ? -1 : 0;
 }
 
-static void assert_sorted(uint32_t count, uint32_t ranks, uint32_t span, uint32_t spread)
+/* Random edges, owners ascending or not, with numbers up to `most`, come out sorted and as they went in. */
+static void assert_sorted(uint32_t count, uint32_t ranks, int scattered, struct bl_edge most, unsigned width)
 {
     struct bl_table table;
-    uint32_t (*want)[3] = malloc(count * sizeof *want), seed = count;
-    assert_int_equal(bl_table_init(&table, ranks, NULL), BELAY_OK);
+    uint32_t (*want)[4] = malloc(count * sizeof *want), seed = count;
+    assert_int_equal(bl_table_init(&table, ranks, most, NULL), BELAY_OK);
+    assert_int_equal(table.width, width);
     for (uint32_t k = 0; k < count; k++) {
         seed = seed * 1664525u + 1013904223u;
-        want[k][0] = (seed >> 8) % ranks;
+        want[k][0] = scattered ? (seed >> 8) % ranks : (uint32_t)((uint64_t)k * ranks / count);
         seed = seed * 1664525u + 1013904223u;
-        want[k][1] = 1 + (seed >> 8) % span * spread;
-        want[k][2] = want[k][0] ^ want[k][1];
-        assert_int_equal(bl_table_add(&table, want[k][0], (struct bl_edge){want[k][1], want[k][2], 0}, NULL), BELAY_OK);
+        want[k][1] = (uint32_t)((uint64_t)seed * most.at >> 32) + 1;
+        want[k][2] = (want[k][0] ^ want[k][1]) % most.peer + 1;
+        want[k][3] = (most.peer_at - want[k][1] % most.peer_at) | (want[k][1] & 1 ? BL_EDGE_LOGGED : 0);
+        struct bl_edge edge = {want[k][1], want[k][2], want[k][3]};
+        assert_int_equal(bl_table_add(&table, want[k][0], edge, NULL), BELAY_OK);
     }
+    assert_true(count < 3 || scattered == (table.from != NULL));
     bl_table_seal(&table);
     qsort(want, count, sizeof *want, by_rank_then_at);
     assert_null(table.from);
     assert_int_equal(table.start[ranks], count);
     for (uint32_t rank = 0, k = 0; rank < ranks; rank++)
         for (uint64_t e = table.start[rank]; e < table.start[rank + 1]; e++, k++) {
+            struct bl_edge edge = bl_table_edge(&table, e);
             assert_int_equal(e, k);
             assert_int_equal(rank, want[k][0]);
-            assert_int_equal(table.edge[e].at, want[k][1]);
-            assert_int_equal(table.edge[e].peer, want[k][2]);
+            assert_int_equal(edge.at, want[k][1]);
+            assert_int_equal(edge.peer, want[k][2]);
+            assert_int_equal(edge.peer_at, want[k][3]);
         }
     bl_table_clear(&table);
     free(want);
@@ -374,30 +381,40 @@ static void assert_sorted(uint32_t count, uint32_t ranks, uint32_t span, uint32_
 static void edges_sort_in_place_by_rank_and_falling_interval(void **unused)
 {
     (void)unused;
-    assert_sorted(2, 3, 5, 1);
-    assert_sorted(40000, 1, 70000, 1);
-    assert_sorted(40000, 1000, 9, 1);
-    assert_sorted(40000, 70000, 3, 100000000);
+    assert_sorted(2, 3, 1, (struct bl_edge){5, 2, 5}, 4);
+    assert_sorted(40000, 1, 0, (struct bl_edge){70000, 70000, 70000}, 7);
+    assert_sorted(40000, 1000, 1, (struct bl_edge){9, 1000, 9}, 4);
+    assert_sorted(40000, 1000, 0, (struct bl_edge){9, 1000, 9}, 4);
+    assert_sorted(40000, 1000, 1, (struct bl_edge){102, 100000, 102}, 4);
+    assert_sorted(40000, 100, 0, (struct bl_edge){202, 100000, 202}, 5);
+    assert_sorted(40000, 100, 1, (struct bl_edge){1u << 20, 1u << 20, 1u << 20}, 8);
+    assert_sorted(40000, 70000, 1, (struct bl_edge){300000000, UINT32_MAX, 300000000}, 12);
+    assert_sorted(40000, 70, 0, (struct bl_edge){BL_LINE_MAX_LAST + 2, UINT32_MAX, 1}, 8);
 }
 
-static void edges_that_arrive_in_order_need_no_labels(void **unused)
+static void edges_whose_owners_arrive_in_order_need_no_labels(void **unused)
 {
     (void)unused;
     struct bl_table table;
-    assert_int_equal(bl_table_init(&table, 4, NULL), BELAY_OK);
+    assert_int_equal(bl_table_init(&table, 4, (struct bl_edge){100, 1, 1}, NULL), BELAY_OK);
     for (uint32_t rank = 0; rank < 4; rank += 2)
         for (uint32_t at = 100; at > 0; at--)
             assert_int_equal(bl_table_add(&table, rank, (struct bl_edge){at, 0, 0}, NULL), BELAY_OK);
     assert_null(table.from);
+    assert_false(table.unsorted);
     bl_table_seal(&table);
     assert_int_equal(table.start[1], 100);
     assert_int_equal(table.start[2], 100);
     assert_int_equal(table.start[3], 200);
     assert_int_equal(bl_table_add(&table, 2, (struct bl_edge){2, 0, 0}, NULL), BELAY_OK);
+    assert_true(table.unsorted);
+    assert_null(table.from);
+    assert_int_equal(bl_table_add(&table, 1, (struct bl_edge){7, 0, 0}, NULL), BELAY_OK);
     assert_non_null(table.from);
     bl_table_seal(&table);
-    assert_int_equal(table.edge[198].at, 2);
-    assert_int_equal(table.start[3], 201);
+    assert_int_equal(bl_table_edge(&table, 100).at, 7);
+    assert_int_equal(bl_table_edge(&table, 199).at, 2);
+    assert_int_equal(table.start[3], 202);
     bl_table_clear(&table);
 }
 
@@ -434,7 +451,7 @@ int main(void)
         cmocka_unit_test(messages_outside_the_intervals_are_refused),
         cmocka_unit_test(a_graph_without_dependencies_has_a_line),
         cmocka_unit_test(edges_sort_in_place_by_rank_and_falling_interval),
-        cmocka_unit_test(edges_that_arrive_in_order_need_no_labels),
+        cmocka_unit_test(edges_whose_owners_arrive_in_order_need_no_labels),
         cmocka_unit_test(room_for_more_messages_than_memory_is_refused),
     };
     return cmocka_run_group_tests_name("line", tests, NULL, NULL);
