@@ -3,6 +3,7 @@ include tests/protocol.mk
 include tests/store.mk
 include tests/tool.mk
 include tests/mpi.mk
+include tests/fortran.mk
 
 check_PROGRAMS += $(PURE_TESTS)
 

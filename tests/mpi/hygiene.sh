@@ -13,7 +13,11 @@ if [ -f "$library" ]; then
     check "only belay_* and MPI_* are exported" not grep -v -e '^belay_' -e '^MPI_' "$scratch/exported"
     sed -n 's/^BELAY_API .*[ *]\(belay_[a-z_]*\)(.*/\1/p' "$src/include/belay.h" | sort >"$scratch/declared"
     check "belay.h declares functions" test -s "$scratch/declared"
-    check "every function of belay.h is exported, and no other belay_*" \
+    sed -n "s/.*bind(C, name='\(belay_[a-z_]*\)').*/\1/p" "$src/include/belay.f90" | sort >"$scratch/bound"
+    check "belay.f90 binds all functions of belay.h but two, for which it has its own" test \
+        "$(comm -23 "$scratch/declared" "$scratch/bound" | tr '\n' ' ')" = "belay_protect belay_protect_array "
+    sort -u -o "$scratch/declared" "$scratch/declared" "$scratch/bound"
+    check "every function of belay.h and belay.f90 is exported, and no other belay_*" \
         test "$(grep '^belay_' "$scratch/exported")" = "$(cat "$scratch/declared")"
     awk -F'\t' '!/^#/ && NF > 1 { sub(/^int /, "", $2); sub(/\(.*/, "", $2); print $2 }' "$src/src/mpi/calls.def" | sort >"$scratch/calls"
     check "every call of calls.def has its wrapper, and no other MPI_*" \
@@ -33,9 +37,10 @@ includes line "\"(line/.*|util/.*|belay_codes.h)\"|$pure"
 includes protocol "\"(protocol/.*|util/.*|belay_codes.h)\"|$pure"
 includes store "\"(store/.*|util/.*|belay_codes.h|config.h)\"|$any"
 includes mpi "\"(mpi/.*|protocol/.*|line/.*|store/.*|util/.*|belay.h|belay_codes.h|config.h)\"|$any"
+includes fortran "\"(mpi/(runtime.h|calls.inc))\"|<mpi.h>|$any"
 includes run "\"(run/.*|line/.*|protocol/.*|store/.*|util/.*|belay_codes.h|config.h)\"|$any"
 includes tool "\"(tool/.*|run/run.h|line/.*|protocol/.*|store/.*|util/.*|belay_codes.h|config.h)\"|$any"
-check "only src/mpi includes mpi.h" not grep -l '<mpi\.h>' "$src"/src/util/* "$src"/src/line/* "$src"/src/protocol/* \
+check "only src/mpi and src/fortran include mpi.h" not grep -l '<mpi\.h>' "$src"/src/util/* "$src"/src/line/* "$src"/src/protocol/* \
     "$src"/src/store/* "$src"/src/run/* "$src"/src/tool/*
 check "only src/store includes hdf5.h" not grep -l '<hdf5\.h>' "$src"/src/util/* "$src"/src/line/* "$src"/src/protocol/* \
     "$src"/src/mpi/* "$src"/src/run/* "$src"/src/tool/*
