@@ -23,7 +23,9 @@ static const struct option options[] = {
     {"fail", required_argument, NULL, 'f'},      {"incarnation", required_argument, NULL, 'i'},
     {"keep", required_argument, NULL, 'k'},      {"dry-run", no_argument, NULL, 'n'},
     {"quarantine", no_argument, NULL, 'q'},      {"force", no_argument, NULL, 'F'},
-    {"help", no_argument, NULL, 'h'},            {NULL, 0, NULL, 0},
+    {"svg", required_argument, NULL, 's'},       {"html", required_argument, NULL, 'H'},
+    {"seed", required_argument, NULL, 'S'},      {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 static void print_help(FILE *out)
@@ -58,8 +60,12 @@ static int take_option(int letter, bl_args *args, bl_error *err)
     switch (letter) {
     case 'd':
         args->dir = optarg;
+        args->has_dir = true;
         return *optarg ? BELAY_OK : bl_fail(err, BELAY_ERR_ARG, "--dir needs the name of a directory");
     case 'f': args->fail = optarg; return BELAY_OK;
+    case 's': args->svg = optarg; return BELAY_OK;
+    case 'H': args->html = optarg; return BELAY_OK;
+    case 'S': return number_of("seed", 0, &args->seed, err);
     case 'j': args->json = true; return BELAY_OK;
     case 'R': args->repair = true; return BELAY_OK;
     case 'n': args->dry_run = true; return BELAY_OK;
@@ -118,7 +124,7 @@ static int run_command(const bl_command *command, int argc, char **argv)
 {
     static bl_settings settings; /* static for its size only */
     bl_error err = {0, ""};
-    bl_args args = {.keep = 2};
+    bl_args args = {.keep = 2, .seed = 1};
     int rc = parse(command, argc, argv, &args, &err);
     if (rc == BELAY_ERR_NONE) {
         fputs(command->usage, stdout);

@@ -18,10 +18,11 @@ enum bl_exit {
 /* The options of all commands together; bl_command says which of them a command takes. */
 typedef struct bl_args {
     const char *dir;        /* never NULL */
-    const char *word;       /* CHECKPOINT, or NULL */
-    const char *fail;       /* --fail: a rank list or "all"; NULL when not given */
-    uint32_t rank, keep, incarnation;
-    bool has_rank, has_incarnation;
+    const char *word;       /* CHECKPOINT, or what `line` reads; or NULL */
+    const char *fail;       /* --fail: a rank list, "all" or "node:HOST"; NULL when not given */
+    const char *svg, *html; /* files to write, or NULL */
+    uint32_t rank, keep, incarnation, seed;
+    bool has_dir, has_rank, has_incarnation;
     bool json, repair, dry_run, quarantine, force;
 } bl_args;
 

@@ -116,17 +116,32 @@ static int load_records(bl_view *view, bl_error *err)
     return rc;
 }
 
+static int add_file(bl_view *view, uint32_t rank, uint32_t number, uint64_t bytes, bl_error *err)
+{
+    if (view->files == view->file_room) {
+        size_t room = view->file_room ? 2 * view->file_room : 64;
+        void *grown = realloc(view->file, room * sizeof *view->file);
+        if (!grown)
+            return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the list of snapshots");
+        view->file = grown;
+        view->file_room = room;
+    }
+    view->file[view->files++] = (bl_view_file){rank, number, bytes};
+    return BELAY_OK;
+}
+
 static int note_file(void *context, enum bl_file kind, uint32_t rank, uint32_t number, const char *path, uint64_t bytes,
                      bl_error *err)
 {
     bl_view *view = context;
     bl_view_checkpoint *entry;
     int rc = BELAY_OK;
-    (void)rank;
     (void)path;
     switch (kind) {
     case BL_FILE_SNAPSHOT:
-        rc = entry_of(view, number, &entry, err);
+        rc = add_file(view, rank, number, bytes, err);
+        if (rc == BELAY_OK)
+            rc = entry_of(view, number, &entry, err);
         if (rc == BELAY_OK) {
             entry->present++;
             entry->bytes += bytes;
@@ -143,6 +158,34 @@ static int note_file(void *context, enum bl_file kind, uint32_t rank, uint32_t n
     return rc;
 }
 
+static int by_place(const void *a, const void *b)
+{
+    const bl_view_file *x = a, *y = b;
+    if (x->rank != y->rank)
+        return x->rank < y->rank ? -1 : 1;
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* Whether the snapshots are checkpoints by themselves: the first one that can be read says it, and where records are
+ * they count. */
+static bool is_independent(const bl_view *view)
+{
+    for (size_t k = 0; k < view->count; k++)
+        if (view->checkpoint[k].state != BL_VIEW_INCOMPLETE)
+            return false;
+    for (size_t k = 0; k < view->files; k++) {
+        bl_reader *reader;
+        const bl_snapshot *snapshot;
+        bl_error err;
+        if (bl_snapshot_open(view->store, view->file[k].rank, view->file[k].number, NULL, &reader, &snapshot, &err) != BELAY_OK)
+            continue;
+        bool alone = strcmp(snapshot->protocol, "independent") == 0 || strcmp(snapshot->protocol, "induced") == 0;
+        bl_snapshot_close(reader);
+        return alone;
+    }
+    return false;
+}
+
 int bl_view_load(const char *dir, bl_view *view, bl_error *err)
 {
     *view = (bl_view){0};
@@ -153,9 +196,14 @@ int bl_view_load(const char *dir, bl_view *view, bl_error *err)
     rc = load_records(view, err);
     if (rc == BELAY_OK)
         rc = bl_scan(view->store, note_file, view, err);
-    if (rc != BELAY_OK)
+    if (rc != BELAY_OK) {
         bl_view_free(view);
-    return rc;
+        return rc;
+    }
+    if (view->files > 1)
+        qsort(view->file, view->files, sizeof *view->file, by_place);
+    view->independent = is_independent(view);
+    return BELAY_OK;
 }
 
 void bl_view_free(bl_view *view)
@@ -163,6 +211,7 @@ void bl_view_free(bl_view *view)
     for (size_t k = 0; k < view->count; k++)
         bl_commit_clear(&view->checkpoint[k].record);
     free(view->checkpoint);
+    free(view->file);
     bl_store_close(view->store);
     *view = (bl_view){0};
 }
@@ -173,6 +222,45 @@ const bl_view_checkpoint *bl_view_restart(const bl_view *view)
         if (view->checkpoint[k].state == BL_VIEW_GOOD && view->checkpoint[k].present == view->job->ranks)
             return &view->checkpoint[k];
     return NULL;
+}
+
+/* The first file that is not before (rank, number). */
+static size_t file_place(const bl_view *view, uint32_t rank, uint32_t number)
+{
+    size_t low = 0, high = view->files;
+    const bl_view_file key = {rank, number, 0};
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (by_place(&view->file[middle], &key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void bl_view_files(const bl_view *view, uint32_t rank, size_t *from, size_t *end)
+{
+    *from = file_place(view, rank, 0);
+    *end = file_place(view, rank + 1, 0);
+}
+
+int bl_view_named_file(const bl_view *view, uint32_t rank, const char *word, const bl_view_file **file, bl_error *err)
+{
+    const char *dir = bl_store_dir(view->store);
+    size_t from, end;
+    uint32_t number = 0;
+    *file = NULL;
+    if (word && !bl_parse_u32(word, UINT32_MAX - 1, &number))
+        return bl_fail(err, BELAY_ERR_ARG, "'%.40s' is not a checkpoint number", word);
+    bl_view_files(view, rank, &from, &end);
+    size_t at = word ? file_place(view, rank, number) : end - 1;
+    if (from == end)
+        return bl_fail(err, BELAY_ERR_NONE, "rank %u has no checkpoint yet in %s", rank, dir);
+    if (at >= end || (word && view->file[at].number != number))
+        return bl_fail(err, BELAY_ERR_NONE, "rank %u has no checkpoint %u in %s; belay ls lists them", rank, number, dir);
+    *file = &view->file[at];
+    return BELAY_OK;
 }
 
 int bl_view_named(const bl_view *view, const char *word, const bl_view_checkpoint **checkpoint, bl_error *err)

@@ -31,6 +31,9 @@ typedef struct bl_view_checkpoint {
     char note[512];
 } bl_view_checkpoint;
 
+/* One snapshot file. */
+typedef struct bl_view_file { uint32_t rank, number; uint64_t bytes; } bl_view_file;
+
 typedef struct bl_view {
     bl_store *store;
     const bl_job *job;
@@ -38,6 +41,9 @@ typedef struct bl_view {
     size_t count, room;
     uint32_t tables, newest_table;  /* live tables there, and the newest incarnation of one */
     uint64_t quarantined, temporaries;
+    bl_view_file *file;             /* [files], by rank, then number */
+    size_t files, file_room;
+    bool independent;               /* ranks checkpoint on their own: a file is a checkpoint, there are no records */
 } bl_view;
 
 int bl_view_load(const char *dir, bl_view *view, bl_error *err);
@@ -45,6 +51,12 @@ void bl_view_free(bl_view *view);
 
 /* The newest committed checkpoint with a good record and a snapshot of every rank: what a restart tries first; or NULL. */
 const bl_view_checkpoint *bl_view_restart(const bl_view *view);
+
+/* The files of a rank: file[*from] to file[*end - 1]. */
+void bl_view_files(const bl_view *view, uint32_t rank, size_t *from, size_t *end);
+
+/* The checkpoint of `rank` that a user names in an independent store (NULL: its newest).  Errors as of bl_view_named. */
+int bl_view_named_file(const bl_view *view, uint32_t rank, const char *word, const bl_view_file **file, bl_error *err);
 
 /* The checkpoint of that number, or NULL. */
 bl_view_checkpoint *bl_view_find(const bl_view *view, uint32_t number);
