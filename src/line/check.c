@@ -14,7 +14,10 @@ struct checker {
     const struct bl_line_history *history;
     uint64_t *group;  /* [ranks + 1] the records of rank i are order[group[i]] .. order[group[i+1]-1], oldest first */
     uint32_t *order;
-    uint8_t *proved;  /* [records] its dependency was seen */
+    struct lowered {  /* what is looked for in a record, side by side: 10^8 dependencies look */
+        uint32_t own, by, by_rank;
+    } *lowered;       /* [records] in this order */
+    uint8_t *proved;  /* [records] in this order: its dependency was seen */
     bl_error *err;
 };
 
@@ -43,8 +46,9 @@ static int group_records(struct checker *c)
     const struct bl_line_history *h = c->history;
     c->group = calloc((size_t)c->graph->ranks + 2, sizeof *c->group);
     c->order = malloc(((size_t)h->count + 1) * sizeof *c->order);
+    c->lowered = malloc(((size_t)h->count + 1) * sizeof *c->lowered);
     c->proved = calloc((size_t)h->count + 1, 1);
-    if (!c->group || !c->order || !c->proved)
+    if (!c->group || !c->order || !c->lowered || !c->proved)
         return bl_fail(c->err, BELAY_ERR_MEMORY, "no memory to check %u roll-backs", (unsigned)h->count);
     for (uint32_t t = 0; t < h->count; t++) {
         uint32_t rank = h->record[t].rank;
@@ -56,34 +60,44 @@ static int group_records(struct checker *c)
         c->group[i + 2] += c->group[i + 1];
     for (uint32_t t = 0; t < h->count; t++)
         c->order[c->group[h->record[t].rank + 1]++] = t;
+    for (uint32_t k = 0; k < h->count; k++) {
+        struct bl_lowering r = h->record[c->order[k]];
+        uint32_t by_rank = r.parent < c->order[k] ? h->record[r.parent].rank : UINT32_MAX;
+        c->lowered[k] = (struct lowered){r.own, r.by, by_rank};
+    }
     return BELAY_OK;
 }
 
-/* The record that lowered `rank` below `own`; the number of records when there is none. */
-static uint32_t find(const struct checker *c, uint32_t rank, uint32_t own)
+/* Where in the order the record is that lowered `rank` below `own`; the number of records when there is none. */
+static uint64_t find(const struct checker *c, uint32_t rank, uint32_t own)
 {
-    const struct bl_lowering *record = c->history->record;
     uint64_t low = c->group[rank], high = c->group[rank + 1], end = high;
-    if (own <= c->line->cut[rank])
+    if (own <= c->line->cut[rank] || low == high)
         return c->history->count;
+    /* They fall by one at least, so it is not further on than this. */
+    uint64_t guess = low + (c->lowered[low].own > own ? c->lowered[low].own - own : 0);
+    if (guess < high) {
+        if (c->lowered[guess].own == own)
+            return guess;
+        high = guess;
+    }
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
-        if (record[c->order[middle]].own > own)
+        if (c->lowered[middle].own > own)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < end && record[c->order[low]].own == own ? c->order[low] : c->history->count;
+    return low < end && c->lowered[low].own == own ? low : c->history->count;
 }
 
 /* The dependency (by_rank, by) -> (rank, own) exists: marks the record that rests on it. */
 static void prove(struct checker *c, uint32_t rank, uint32_t own, enum bl_hop_cause cause, uint32_t by_rank, uint32_t by)
 {
-    const struct bl_lowering *record = c->history->record;
-    uint32_t t = find(c, rank, own);
-    if (t < c->history->count && record[t].parent < t && record[record[t].parent].rank == by_rank &&
-        record[t].by == (by | (uint32_t)cause << BL_BY_CAUSE_SHIFT))
-        c->proved[t] = 1;
+    uint64_t k = find(c, rank, own);
+    if (k < c->history->count && c->lowered[k].by_rank == by_rank &&
+        c->lowered[k].by == (by | (uint32_t)cause << BL_BY_CAUSE_SHIFT))
+        c->proved[k] = 1;
 }
 
 static int check_message(struct checker *c, uint32_t i, struct bl_edge m)
@@ -138,12 +152,9 @@ static void count_member(const struct checker *c, struct series *s, uint32_t ran
  * that has the member in its own. */
 static void prove_member(struct checker *c, const struct series *s, uint32_t rank)
 {
-    const struct bl_lowering *record = c->history->record;
-    uint32_t t = find(c, rank, s->interval[rank]);
-    if (t == c->history->count || record[t].parent >= t)
-        return;
-    uint32_t by_rank = record[record[t].parent].rank;
-    if (s->interval[by_rank])
+    uint64_t k = find(c, rank, s->interval[rank]);
+    uint32_t by_rank = k < c->history->count ? c->lowered[k].by_rank : UINT32_MAX;
+    if (by_rank < c->graph->ranks && s->interval[by_rank])
         prove(c, rank, s->interval[rank], BL_HOP_COLLECTIVE, by_rank, s->interval[by_rank]);
 }
 
@@ -195,12 +206,13 @@ static int check_collectives(struct checker *c)
 static int check_certificates(const struct checker *c)
 {
     const struct bl_line_history *h = c->history;
-    for (uint32_t t = 0; t < h->count; t++) {
+    for (uint32_t k = 0; k < h->count; k++) {
+        uint32_t t = c->order[k];
         struct bl_lowering r = h->record[t];
         if (r.by >> BL_BY_CAUSE_SHIFT == BL_HOP_FAILED) {
             if ((c->failed && !c->failed[r.rank]) || r.own != c->graph->last[r.rank] + 1)
                 return wrong_record(c, t, "starts from a rank that did not fail");
-        } else if (!c->proved[t]) {
+        } else if (!c->proved[k]) {
             return wrong_record(c, t, "rests on a dependency that does not exist");
         } else if ((r.by & BL_BY_INTERVAL) < h->record[r.parent].own) {
             return wrong_record(c, t, "rests on an interval that was not undone");
@@ -230,6 +242,7 @@ int bl_line_check(const bl_graph *graph, enum bl_line_mode mode, const uint8_t *
         rc = check_certificates(&c);
     free(c.group);
     free(c.order);
+    free(c.lowered);
     free(c.proved);
     return rc;
 }

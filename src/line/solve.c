@@ -7,6 +7,8 @@
 
 #include "line/graph.h"
 
+enum { AHEAD = 12 }; /* records between asking for a row and scanning it */
+
 struct cursor {
     uint64_t sent, received, joined; /* first edge of the row not yet scanned */
 };
@@ -96,11 +98,8 @@ static void lower(struct solver *s, uint32_t rank, uint32_t own, uint32_t by, en
     s->cut[rank] = own - 1;
     struct bl_line_history *h = s->history;
     /* Nothing refers to a record of the running round yet: a second lowering of the rank replaces it. */
-    if (h->newest[rank] <= s->round) {
+    if (h->newest[rank] <= s->round)
         h->newest[rank] = ++h->count;
-        if (s->graph->sent.count > 0)
-            __builtin_prefetch(s->graph->sent.packed + s->next[rank].sent * s->graph->sent.width);
-    }
     h->record[h->newest[rank] - 1] = (struct bl_lowering){rank, own, by | (uint32_t)cause << BL_BY_CAUSE_SHIFT, parent};
 }
 
@@ -147,6 +146,18 @@ static void scan_joined(struct solver *s, uint32_t rank, uint32_t cut, uint32_t 
     s->next[rank].joined = p;
 }
 
+/* A round reads a little of a great many rows: asks for those of a record that will be scanned soon. */
+static void ask_for(const struct solver *s, uint32_t record)
+{
+    const struct bl_table *sent = &s->graph->sent, *received = &s->graph->received;
+    const struct cursor *next = &s->next[s->history->record[record].rank];
+    if (sent->count == 0)
+        return;
+    __builtin_prefetch(sent->packed + next->sent * sent->width);
+    if (s->mode != BL_LINE_CONSISTENT)
+        __builtin_prefetch(received->packed + next->received * received->width);
+}
+
 static void scan(struct solver *s, uint32_t parent)
 {
     struct bl_lowering record = s->history->record[parent];
@@ -166,8 +177,11 @@ static int propagate(struct solver *s, uint32_t *rounds, bl_error *err)
         if (rc)
             return rc;
         s->round = h->count;
-        for (uint32_t record = begin; record < s->round; record++)
+        for (uint32_t record = begin; record < s->round; record++) {
+            if (s->round - record > AHEAD)
+                ask_for(s, record + AHEAD);
             scan(s, record);
+        }
         begin = s->round;
         *rounds += h->count > begin;
     }

@@ -153,12 +153,9 @@ static const char *wrong_rows(trace *t, int table, const void *rows, size_t coun
 {
     const char *wrong = NULL;
     for (size_t k = 0; k < count && !wrong; k++)
-        switch (table) {
-        case RANKS: wrong = wrong_rank((const bl_trace_rank *)rows + k); break;
-        case CHECKPOINTS: wrong = wrong_checkpoint((const bl_trace_checkpoint *)rows + k); break;
-        case DEPENDENCIES: wrong = wrong_dependency(t, (const bl_trace_dependency *)rows + k); break;
-        default: wrong = wrong_member(t, (const member *)rows + k); break;
-        }
+        wrong = table == DEPENDENCIES ? wrong_dependency(t, (const bl_trace_dependency *)rows + k)
+            : table == CHECKPOINTS ? wrong_checkpoint((const bl_trace_checkpoint *)rows + k)
+            : table == RANKS ? wrong_rank((const bl_trace_rank *)rows + k) : wrong_member(t, (const member *)rows + k);
     return wrong;
 }
 
