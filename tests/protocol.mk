@@ -10,6 +10,9 @@ tests_sim_commit_crashes_SOURCES = tests/sim/commit_crashes.c $(commit_sim)
 tests_sim_commit_crashes_LDADD = libbl_protocol.la libbl_util.la
 tests_sim_sim_coordinated_SOURCES = tests/sim/sim_coordinated.c
 tests_sim_sim_coordinated_LDADD = libbl_protocol.la libbl_util.la
+PURE_TESTS += tests/sim/sim_induced
+tests_sim_sim_induced_SOURCES = tests/sim/sim_induced.c
+tests_sim_sim_induced_LDADD = libbl_protocol.la libbl_line.la libbl_util.la
 
 if HAVE_CMOCKA
 PURE_TESTS += tests/unit/test_commit tests/unit/test_commit_coordinated
@@ -19,6 +22,10 @@ tests_unit_test_commit_LDADD = libbl_protocol.la libbl_util.la $(CMOCKA_LIBS)
 tests_unit_test_commit_coordinated_SOURCES = tests/unit/test_commit_coordinated.c
 tests_unit_test_commit_coordinated_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_commit_coordinated_LDADD = libbl_protocol.la libbl_util.la $(CMOCKA_LIBS)
+PURE_TESTS += tests/unit/test_induced
+tests_unit_test_induced_SOURCES = tests/unit/test_induced.c
+tests_unit_test_induced_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_induced_LDADD = libbl_protocol.la libbl_util.la $(CMOCKA_LIBS)
 endif
 
 # A script, so among the tests that are not programs; skipped where Spin is not installed.
