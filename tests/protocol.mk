@@ -14,7 +14,15 @@ PURE_TESTS += tests/sim/sim_induced
 tests_sim_sim_induced_SOURCES = tests/sim/sim_induced.c
 tests_sim_sim_induced_LDADD = libbl_protocol.la libbl_line.la libbl_util.la
 
+PURE_TESTS += tests/sim/sim_independent
+tests_sim_sim_independent_SOURCES = tests/sim/sim_independent.c
+tests_sim_sim_independent_LDADD = libbl_line.la libbl_util.la
+
 if HAVE_CMOCKA
+PURE_TESTS += tests/unit/test_pace
+tests_unit_test_pace_SOURCES = tests/unit/test_pace.c
+tests_unit_test_pace_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_pace_LDADD = libbl_protocol.la libbl_util.la -lm $(CMOCKA_LIBS)
 PURE_TESTS += tests/unit/test_commit tests/unit/test_commit_coordinated
 tests_unit_test_commit_SOURCES = tests/unit/test_commit.c
 tests_unit_test_commit_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
