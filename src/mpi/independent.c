@@ -42,6 +42,9 @@ static int plan(uint32_t *number, bl_error *err)
     rc = bl_past_read(bl_rt.store, 1, note, NULL, &past, err);
     if (rc) return rc;
     for (int r = 0; r < bl_rt.ranks; r++) number[r] = bl_past_restart(&past, (uint32_t)r)->number;
+    /* Before what the line undoes is removed; whoever restarts a restart finds what the first one had recorded. */
+    bl_error why = { 0, "" };
+    if (bl_rt.incarnation > 0 && bl_past_record(bl_rt.store, bl_rt.incarnation - 1, &why)) bl_say("rank 0: %s", why.text);
     bl_past_clear(&past);
     return BELAY_OK;
 }

@@ -21,11 +21,34 @@ static void note(void *context, const char *sentence)
     bl_say("%s", sentence);
 }
 
+/* Without a commit record snapshots are nothing to a coordinated job; but they may be all that another kind of job has. */
+static int other_protocol(bl_error *err)
+{
+    int found = 0;
+    for (uint32_t rank = 0; rank < (uint32_t)bl_rt.ranks && !found; rank++) {
+        uint32_t *numbers;
+        size_t count;
+        bl_reader *reader;
+        const bl_snapshot *s;
+        bl_error ignored;
+        if (bl_snapshot_list(bl_rt.store, rank, &numbers, &count, &ignored)) continue;
+        if (count && bl_snapshot_open(bl_rt.store, rank, numbers[count - 1], NULL, &reader, &s, &ignored) == BELAY_OK) {
+            found = !strcmp(s->protocol, "independent");
+            bl_snapshot_close(reader);
+        }
+        free(numbers);
+    }
+    if (!found) return BELAY_ERR_NONE;
+    return bl_fail(err, BELAY_ERR_REFUSED, "%s holds a job with independent checkpoints: go on with checkpoint=independent, or start anew with --fresh",
+                   bl_store_dir(bl_rt.store));
+}
+
 static candidate propose(uint32_t below, bl_digest **digests, bl_error *err)
 {
     bl_commit_record record = { 0 };
     candidate c = { 0 };
     c.rc = bl_commit_newest(bl_rt.store, below, &record, note, NULL, err);
+    if (c.rc == BELAY_ERR_NONE && bl_rt.incarnation > 0) c.rc = other_protocol(err);
     if (c.rc == BELAY_OK) {
         c.checkpoint = record.checkpoint;
         c.compute_s = record.compute_s;

@@ -93,19 +93,34 @@ static int read_rank(const reading *r, uint32_t rank, bl_error *err)
     return rc;
 }
 
-int bl_past_read(bl_store *store, int quarantine, bl_note *note, void *context, bl_past *past, bl_error *err)
+static int read_all(const reading *r, bl_error *err)
 {
-    reading r = { store, past, quarantine, note, context };
+    bl_past *past = r->past;
     memset(past, 0, sizeof *past);
-    past->ranks = bl_store_job(store)->ranks;
+    past->ranks = bl_store_job(r->store)->ranks;
     past->last = calloc(past->ranks, sizeof *past->last);
     past->at = calloc(past->ranks, sizeof *past->at);
     int rc = past->last && past->at ? bl_history_new(past->ranks, &past->history, err)
                                     : bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %u ranks", past->ranks);
-    for (uint32_t rank = 0; rc == BELAY_OK && rank < past->ranks; rank++) rc = read_rank(&r, rank, err);
+    for (uint32_t rank = 0; rc == BELAY_OK && rank < past->ranks; rank++) rc = read_rank(r, rank, err);
+    return rc;
+}
+
+int bl_past_read(bl_store *store, int quarantine, bl_note *note, void *context, bl_past *past, bl_error *err)
+{
+    reading r = { store, past, quarantine, note, context };
+    int rc = read_all(&r, err);
     if (rc == BELAY_OK) rc = bl_history_graph(past->history, &past->graph, err);
     if (rc == BELAY_OK) rc = bl_line_solve(past->graph, BL_LINE_TRANSITLESS, NULL, &past->line, err);
     if (rc == BELAY_OK) rc = bl_line_check(past->graph, BL_LINE_TRANSITLESS, NULL, &past->line, err);
+    if (rc != BELAY_OK) bl_past_clear(past);
+    return rc;
+}
+
+int bl_past_counters(bl_store *store, bl_past *past, bl_error *err)
+{
+    reading r = { store, past, 0, NULL, NULL };
+    int rc = read_all(&r, err);
     if (rc != BELAY_OK) bl_past_clear(past);
     return rc;
 }

@@ -10,6 +10,8 @@
 #include "line/history.h"
 #include "store/store.h"
 
+enum { BL_PATH_TRACE = 4200 };
+
 typedef struct bl_past_checkpoint {
     uint32_t number, incarnation;
     uint64_t safe_point;
@@ -29,10 +31,16 @@ typedef struct bl_past {
 /* Reads them all and solves.  A file that does not verify is left out with a sentence to `note`, and moved to quarantine
  * when `quarantine` is set; so is one of another protocol left out.  What is newer than this version is an error. */
 int bl_past_read(bl_store *store, int quarantine, bl_note *note, void *context, bl_past *past, bl_error *err);
+/* Reads them and leaves it at that: graph and line are empty, and the history takes open intervals. */
+int bl_past_counters(bl_store *store, bl_past *past, bl_error *err);
 void bl_past_clear(bl_past *past);
 
 /* The checkpoint rank i restarts from. */
 const bl_past_checkpoint *bl_past_restart(const bl_past *past, uint32_t rank);
+
+/* Writes DIR/trace-IIII.h5: the same, what the live tables of that incarnation add, and who failed.  For `belay line`;
+ * nothing depends on it. */
+int bl_past_record(bl_store *store, uint32_t incarnation, bl_error *err);
 
 /* Removes the snapshots that are older than the line: no later line can need them.  Returns how many. */
 int bl_past_collect(bl_store *store, const bl_past *past, uint32_t *removed, bl_error *err);
