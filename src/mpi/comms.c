@@ -114,32 +114,98 @@ static void destroy(bl_comm *c)
     free(c);
 }
 
-bl_comm *bl_comm_find(MPI_Comm handle)
+/* `origin`: 0, or the id of the communicator that several threads may be making others from at the same time as we are from
+ * this one; on one communicator MPI has them do it one after the other. */
+static int give_id(bl_comm *c, uint64_t origin)
 {
-    bl_comm **way = &bl_rt.comm_way[((uintptr_t)handle >> 4) & (BL_COMM_WAYS - 1)];
-    if (handle == MPI_COMM_NULL) return NULL; /* the program's error: MPI will say so */
-    for (unsigned i = 0; i < bl_rt.comms; i++)
-        if (bl_rt.comm[i]->handle == handle) return *way = bl_rt.comm[i];
-
-    if (bl_rt.comms == bl_rt.comm_room && grow((void **)&bl_rt.comm, &bl_rt.comm_room, sizeof *bl_rt.comm)) return NULL;
-    bl_comm *c = calloc(1, sizeof *c);
-    if (!c) return NULL;
-    c->handle = handle;
-    uint64_t members = members_of(c, handle), nth = members ? next_in_series(members) : 0;
+    uint64_t nth = c->members ? next_in_series(origin ? hash_sides(c->members, origin) : c->members) : 0;
     if (!nth) {
-        destroy(c);
         bl_rt.refused = "out of memory for communicators";
-        return NULL;
+        return -1;
     }
     /* The first communicator of all ranks is MPI_COMM_WORLD itself, with an id a person recognises. */
-    c->id = nth == 1 && members == WORLD_ID ? WORLD_ID : hash_sides(members, nth);
+    if (nth == 1 && c->members == WORLD_ID && !origin) c->id = WORLD_ID;
+    else c->id = hash_sides(origin ? hash_sides(c->members, origin) : c->members, nth);
     c->collective = collective_row(c->id, (uint32_t)c->size);
-    return *way = bl_rt.comm[bl_rt.comms++] = c;
+    return 0;
 }
 
-void bl_comm_made(MPI_Comm comm)
+static bl_comm *known(MPI_Comm handle)
 {
-    if (comm != MPI_COMM_NULL) bl_comm_find(comm);
+    for (unsigned i = 0; i < bl_rt.comms; i++)
+        if (bl_rt.comm[i]->handle == handle) return bl_rt.comm[i];
+    return NULL;
+}
+
+static int room_for_one(void)
+{
+    return bl_rt.comms < bl_rt.comm_room || !grow((void **)&bl_rt.comm, &bl_rt.comm_room, sizeof *bl_rt.comm);
+}
+
+static bl_comm *register_comm(MPI_Comm handle, uint64_t origin)
+{
+    bl_comm *c = room_for_one() ? calloc(1, sizeof *c) : NULL;
+    if (!c) return NULL;
+    c->handle = handle;
+    c->members = members_of(c, handle);
+    if (give_id(c, origin)) {
+        destroy(c);
+        return NULL;
+    }
+    return bl_rt.comm[bl_rt.comms++] = c;
+}
+
+bl_comm *bl_comm_find(MPI_Comm handle)
+{
+    if (handle == MPI_COMM_NULL) return NULL; /* the program's error: MPI will say so */
+    bl_comm *c = known(handle);
+    if (!c) c = register_comm(handle, 0);
+    if (c) bl_rt.comm_way[((uintptr_t)handle >> 4) & (BL_COMM_WAYS - 1)] = c;
+    return c;
+}
+
+static uint64_t origin_of(MPI_Comm parent)
+{
+    const bl_comm *c = bl_rt.locked && parent != MPI_COMM_NULL ? bl_comm_of(parent) : NULL;
+    return c ? c->id : 0;
+}
+
+void bl_comm_made(MPI_Comm comm, MPI_Comm parent)
+{
+    if (comm != MPI_COMM_NULL && !known(comm)) register_comm(comm, origin_of(parent));
+}
+
+static int *copy_of(const int *ranks, int size)
+{
+    int *copy = malloc(sizeof *copy * (size_t)(size ? size : 1));
+    if (copy) memcpy(copy, ranks, sizeof *copy * (size_t)size);
+    return copy;
+}
+
+bl_comm *bl_comm_copied(MPI_Comm parent)
+{
+    const bl_comm *p = bl_comm_of(parent);
+    bl_comm *c = p ? calloc(1, sizeof *c) : NULL;
+    if (!c) return NULL;
+    *c = (bl_comm){ .handle = MPI_COMM_NULL, .members = p->members, .size = p->size, .peers = p->peers };
+    if (p->world) c->world = copy_of(p->world, p->peers);
+    if (p->local) c->local = copy_of(p->local, p->size);
+    if ((p->world && !c->world) || (p->local && !c->local) || give_id(c, origin_of(parent))) {
+        destroy(c);
+        return NULL;
+    }
+    return c;
+}
+
+void bl_comm_named(bl_comm *c, MPI_Comm handle)
+{
+    c->handle = handle;
+    if (room_for_one()) {
+        bl_rt.comm[bl_rt.comms++] = c;
+        return;
+    }
+    bl_rt.refused = "out of memory for communicators";
+    destroy(c);
 }
 
 /* A receive from anybody has to translate its source when it completes, be the communicator freed or not. */
@@ -148,6 +214,7 @@ static void destroy_unwanted(void)
     unsigned kept = 0;
     for (unsigned i = 0; i < bl_rt.freed_comms; i++) bl_rt.freed_comm[i]->wanted = 0;
     bl_requests_want_comms();
+    bl_objects_want_comms();
     for (unsigned i = 0; i < bl_rt.freed_comms; i++) {
         bl_comm *c = bl_rt.freed_comm[i];
         if (c->wanted) bl_rt.freed_comm[kept++] = c;

@@ -134,7 +134,8 @@ static void before_rename(void)
 
 void bl_count_no_more(void)
 {
-    bl_rt.on = bl_rt.counting = 0;
+    bl_rt.on = 0;
+    bl_rt.counting = BL_COUNTING_NOT;
     bl_rt.nobody = INT_MIN;
 }
 
@@ -144,7 +145,7 @@ static void find_shared_request(void)
     PMPI_Irecv(NULL, 0, MPI_BYTE, MPI_PROC_NULL, 0, MPI_COMM_SELF, &handle[0]);
     PMPI_Isend(NULL, 0, MPI_BYTE, MPI_PROC_NULL, 0, MPI_COMM_SELF, &handle[1]);
     bl_rt.shared = handle[0];
-    bl_rt.nobody = bl_rt.counting && handle[0] == handle[1] ? MPI_PROC_NULL : INT_MIN;
+    bl_rt.nobody = !bl_rt.locked && handle[0] == handle[1] ? MPI_PROC_NULL : INT_MIN;
     PMPI_Waitall(2, handle, MPI_STATUSES_IGNORE);
 }
 
@@ -178,12 +179,14 @@ static void begin(void)
     int rc = join_job(&o, &err);
     listen_for_stop(); /* before set_up makes the live table: whoever sees it may send the request */
     if (rc == BELAY_OK) rc = set_up(&err);
+    if (rc == BELAY_OK && bl_rt.thread_level == MPI_THREAD_MULTIPLE) rc = bl_threads_init(&err);
     if (rc) bl_end_job(&err);
     bl_inject_arm();
     bl_store_before_rename(bl_rt.store, before_rename);
     atexit(on_exit_without_finalize);
     bl_rt.on = 1;
-    bl_rt.counting = bl_rt.thread_level != MPI_THREAD_MULTIPLE; /* the tables have no locks */
+    bl_rt.locked = bl_rt.thread_level == MPI_THREAD_MULTIPLE;
+    bl_rt.counting = bl_rt.locked ? BL_COUNTING_LOCKED : BL_COUNTING_ALONE;
     find_shared_request();
     bl_point(BL_POINT_init);
 }
@@ -220,6 +223,7 @@ static void release(void)
     bl_rt.live.header->state = BL_LIVE_FINISHED;
     if (bl_rt.reader) bl_snapshot_close(bl_rt.reader);
     bl_requests_free();
+    bl_objects_free();
     bl_comms_free();
     bl_live_unmap(&bl_rt.live);
     bl_store_close(bl_rt.store);

@@ -167,6 +167,7 @@ static bl_live_slot *slot_of(const bl_request *r, const MPI_Status *status)
 static void count_completion(const bl_request *r, const MPI_Status *status)
 {
     int undone = 0;
+    if (r->counted) return;
     if (r->cancelled) PMPI_Test_cancelled(status, &undone);
     if (r->kind == BL_REQ_RECV && !undone) {
         bl_live_slot *slot = wild(r) ? slot_of(r, status) : r->slot;
@@ -183,11 +184,12 @@ void bl_request_leave(uint64_t key, const MPI_Status *status)
     if (!r || !r->active) return;
     count_completion(r, status);
     if (!r->persistent) {
+        if (r->kind == BL_REQ_COLLECTIVE && r->newcomm) bl_comm_named(r->comm, *r->newcomm);
         erase(r);
         return;
     }
     deactivate(r);
-    r->cancelled = 0;
+    r->cancelled = r->counted = 0;
     want_status(r, wild(r));
 }
 
@@ -205,6 +207,30 @@ void bl_request_cancelled(MPI_Request handle)
     r->cancelled = 1;
     r->plain = 0;
     want_status(r, 1);
+}
+
+/* The program sees a delivery (or a cancelled one) that MPI keeps the request of. */
+void bl_request_seen(MPI_Request handle, const MPI_Status *status)
+{
+    bl_request *r = handle == bl_rt.shared ? NULL : find(bl_request_key(handle));
+    if (!r || !r->active) return;
+    count_completion(r, status);
+    r->counted = 1;
+    r->plain = 0;
+}
+
+void bl_request_idup(MPI_Request request, bl_comm *comm, MPI_Comm *newcomm)
+{
+    if (request == bl_rt.shared) {
+        bl_comm_named(comm, *newcomm);
+        bl_request_made(request, BL_REQ_COLLECTIVE, BL_CALL_Comm_idup, *newcomm, 0, 0, 0);
+        return;
+    }
+    bl_request *r = new_entry(bl_request_key(request), 0);
+    if (!r) return;
+    *r = (bl_request){ .key = bl_request_key(request), .comm = comm, .newcomm = newcomm, .kind = BL_REQ_COLLECTIVE, .active = 1,
+                       .number = bl_rt.live.header->calls, .call = BL_CALL_Comm_idup };
+    bl_rt.active++;
 }
 
 /* A matched message (Mprobe) is counted as delivered there, and outstanding until it is received. */

@@ -1,7 +1,8 @@
 /* runtime.h - everything the interposed library keeps in a process, in one struct; and what every wrapper does.
  *
- * One thread at a time calls MPI, so nothing here locks; under MPI_THREAD_MULTIPLE the wrappers count nothing and the
- * first safe point is refused.
+ * Below MPI_THREAD_MULTIPLE one thread at a time calls MPI, and nothing here locks.  Under it, one lock is held while
+ * something is counted and over the calls that do not wait (MPI_Isend, MPI_Test ...), so that what is counted, its order,
+ * and the handles of requests are never out of step with MPI; it is not held while a thread waits in MPI.
  */
 #ifndef BL_MPI_RUNTIME_H
 #define BL_MPI_RUNTIME_H
@@ -36,6 +37,7 @@ enum { BL_WAYS = 512 };
 typedef struct bl_comm {  /* a communicator the program uses; kept after MPI_Comm_free while requests refer to it */
     MPI_Comm handle;      /* MPI_COMM_NULL once freed */
     uint64_t id;          /* the same on all members, and again after a restart */
+    uint64_t members;     /* the ranks, as a hash */
     int size;             /* of the local group */
     int peers;            /* of the group that ranks in sends and receives refer to: the remote one of an intercommunicator */
     int *world;           /* [peers] rank in MPI_COMM_WORLD, -1 if not in it; NULL: the identity */
@@ -50,19 +52,34 @@ enum bl_request_kind { BL_REQ_SEND, BL_REQ_RECV, BL_REQ_COLLECTIVE, BL_REQ_MESSA
 typedef struct bl_request {
     uint64_t key;         /* the handle's bits; 0: free */
     bl_comm *comm;
-    bl_live_slot *slot;   /* that its message is counted in; NULL: none, or known from the status only */
+    union {
+        bl_live_slot *slot; /* that its message is counted in; NULL: none, or known from the status only */
+        MPI_Comm *newcomm;  /* MPI_Comm_idup: where the handle of `comm` will be */
+    };
     uint64_t number;      /* of the call that made it */
     int peer, tag;
     uint8_t kind, active, persistent, cancelled, wants_status;
     uint8_t plain;        /* its completion is one more in slot->received, and the end of it */
+    uint8_t counted;      /* MPI_Request_get_status has shown its message to the program already */
     uint16_t call;        /* enum bl_call */
 } bl_request;
 enum { BL_RECENT = 256 };
 
+enum bl_counting { BL_COUNTING_NOT, BL_COUNTING_ALONE, BL_COUNTING_LOCKED };
+
+typedef struct bl_object { /* a window or a file, collective on a communicator that may be freed before it */
+    uintptr_t handle;
+    bl_comm *comm;
+    int starting;         /* ranks of `group` a window's access epoch waits for; -1: none */
+    int exposing;         /* the same of its exposure epoch */
+    int *group, *exposed; /* [starting], [exposing]: ranks in comm */
+} bl_object;
+
 typedef struct bl_runtime {
     int off;              /* BELAY_OFF: every belay_* call succeeds and does nothing */
     int on;               /* between MPI_Init and MPI_Finalize, and not switched off */
-    int counting;         /* the wrappers count; not under MPI_THREAD_MULTIPLE */
+    int counting;         /* enum bl_counting: what the wrappers do */
+    int locked;           /* counting is BL_COUNTING_LOCKED */
     int rank, ranks;
     uint64_t calls_until; /* kill at this wrapped call; UINT64_MAX: never */
     bl_live live;
@@ -90,6 +107,9 @@ typedef struct bl_runtime {
     MPI_Request *handles;     /* scratch: handles before a completion */
     int scratch;
     const char *refused;      /* a call after which the transitless check is not exact */
+    bl_object *object;        /* [objects] windows and files */
+    unsigned objects, object_room;
+    unsigned outputs;         /* files opened for writing that were named */
 
     /* safe points and checkpoints */
     uint64_t attention;       /* first safe point at which anything has to be looked at */
@@ -145,17 +165,50 @@ static inline void bl_point(enum bl_point point)
 /* A part of a wrapper that the frequent case must not pay for with saved registers. */
 #define BL_APART __attribute__((noinline))
 
-/* --- every wrapper begins with this: the call's number, and the fault that may sit on it --- */
-static inline void bl_enter(void)
+/* --- every wrapper begins with bl_enter (the call's number, the fault that may sit on it, the lock if there is one) and
+ * ends with bl_leave; while it may wait in MPI it is between bl_wait_begin and bl_wait_end (threads.c) --- */
+int bl_threads_init(bl_error *err);
+int bl_enter_locked(void);
+void bl_lock(void);
+void bl_unlock(void);
+void bl_wait_begin_locked(void);
+void bl_wait_end_locked(void);
+
+static inline void bl_count_call(void)
 {
     if (__builtin_expect(++bl_rt.live.header->calls == bl_rt.calls_until, 0)) bl_inject_call();
+}
+
+/* 0: nothing is counted, the wrapper only calls MPI. */
+static inline int bl_enter(void)
+{
+    if (__builtin_expect(bl_rt.counting != BL_COUNTING_ALONE, 0)) return bl_enter_locked();
+    bl_count_call();
+    return 1;
+}
+
+static inline void bl_leave(void)
+{
+    if (__builtin_expect(bl_rt.locked, 0)) bl_unlock();
+}
+
+static inline void bl_wait_begin(void)
+{
+    if (__builtin_expect(bl_rt.locked, 0)) bl_wait_begin_locked();
+}
+
+static inline void bl_wait_end(void)
+{
+    if (__builtin_expect(bl_rt.locked, 0)) bl_wait_end_locked();
 }
 
 /* --- communicators and counters (comms.c) --- */
 int bl_comms_init(bl_error *err);
 void bl_comms_free(void);
 bl_comm *bl_comm_find(MPI_Comm comm);        /* registers one it has not seen; NULL when out of memory */
-void bl_comm_made(MPI_Comm comm);            /* after a creating call; MPI_COMM_NULL is fine */
+void bl_comm_made(MPI_Comm comm, MPI_Comm parent); /* after a creating call; MPI_COMM_NULL is fine */
+bl_comm *bl_comm_copied(MPI_Comm parent);    /* what MPI_Comm_idup makes, before it has a handle; NULL when out of memory */
+void bl_comm_named(bl_comm *comm, MPI_Comm handle); /* now it has */
 void bl_comm_freed(MPI_Comm comm);           /* before MPI frees it */
 void bl_comm_text(MPI_Comm comm, char *text, size_t size); /* "MPI_COMM_WORLD", or the communicator's name */
 int bl_comm_world_rank(const bl_comm *comm, int peer);     /* -1: not in MPI_COMM_WORLD */
@@ -205,6 +258,15 @@ static inline void bl_collective(MPI_Comm comm)
     if (known && known->collective) known->collective->started++;
 }
 
+/* --- windows, files, info objects, refusals (objects.c) --- */
+void bl_refuse(const char *call, MPI_Comm comm);     /* no checkpoint after it; said once, by rank 0 of comm */
+void bl_window_made(MPI_Win window, MPI_Comm comm);
+void bl_file_collective(MPI_File file);
+void bl_objects_want_comms(void);
+void bl_objects_free(void);
+MPI_Info bl_info_kept(MPI_Info info);                /* without what would void the order that counting rests on */
+void bl_info_done(MPI_Info kept, MPI_Info info);
+
 /* --- requests (requests.c) --- */
 void bl_request_enter(uint64_t key, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,
                       int persistent);
@@ -212,6 +274,8 @@ void bl_request_started(MPI_Request request);
 void bl_request_leave(uint64_t key, const MPI_Status *status);
 void bl_request_shared_enter(enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag);
 void bl_request_freed(MPI_Request handle);
+void bl_request_seen(MPI_Request handle, const MPI_Status *status);
+void bl_request_idup(MPI_Request request, bl_comm *comm, MPI_Comm *newcomm);
 void bl_request_cancelled(MPI_Request handle);
 void bl_message_made(MPI_Message message, enum bl_call call, MPI_Comm comm, const MPI_Status *status);
 void bl_message_gone(MPI_Message message);

@@ -7,6 +7,26 @@ BEGIN {
     }
 }
 /^#/ || NF < 2 { next }
+
+# A call that may wait: a jump while one thread calls MPI, and without the lock when several do.
+function waits(name, args) {
+    print "    if (!bl_rt.locked) return P" name "(" args ");"
+    print "    bl_wait_begin();"
+    print "    int rc = P" name "(" args ");"
+    print "    bl_wait_end();"
+    print "    bl_leave();"
+    print "    return rc;\n}\n"
+}
+
+# The same where something is left to do when it was successful.
+function then(name, args, what, may_wait) {
+    if (may_wait) print "    bl_wait_begin();"
+    print "    int rc = P" name "(" args ");"
+    if (may_wait) print "    bl_wait_end();"
+    print "    if (rc == MPI_SUCCESS) " what
+    print "    bl_leave();"
+    print "    return rc;\n}\n"
+}
 {
     class = $1
     proto = $2
@@ -32,22 +52,41 @@ BEGIN {
     } else {
         print "BELAY_API " proto "\n{"
     }
-    print "    if (!bl_rt.counting) return P" name "(" args ");"
-    print "    bl_enter();"
-    if (class == "send") {
+    print "    if (!bl_enter()) return P" name "(" args ");"
+    if (class == "call") {
+        waits(name, args)
+    } else if (class == "send") {
         print "    bl_sent(comm, dest, tag);"
-        print "    return P" name "(" args ");"
+        waits(name, args)
     } else if (class == "coll") {
         print "    bl_collective(comm);"
-        print "    return P" name "(" args ");"
+        waits(name, args)
+    } else if (class == "file") {
+        print "    bl_file_collective(fh);"
+        waits(name, args)
+    } else if (class == "isend") {
+        then(name, args, "{\n        bl_sent(comm, dest, tag);\n        bl_request_made(*request, BL_REQ_SEND, BL_CALL_" short ", comm, dest, tag, 0);\n    }", 0)
+    } else if (class == "init") {
+        then(name, args, "bl_request_made(*request, " kind ", BL_CALL_" short ", comm, " peer ", tag, 1);", 0)
+    } else if (class == "icoll") {
+        then(name, args, "{\n        bl_collective(comm);\n        bl_request_made(*request, BL_REQ_COLLECTIVE, BL_CALL_" short ", comm, 0, 0, 0);\n    }", 0)
+    } else if (class == "ifile") {
+        collective = short ~ /_all$/ ? "        bl_file_collective(fh);\n" : ""
+        then(name, args, "{\n" collective "        bl_request_made(*request, BL_REQ_COLLECTIVE, BL_CALL_" short ", MPI_COMM_NULL, 0, 0, 0);\n    }", 0)
+    } else if (class == "comm") {
+        informed = args
+        if (sub(/, info,/, ", own,", informed)) print "    MPI_Info own = bl_info_kept(info);"
+        then(name, informed, "bl_comm_made(*" last ", " (params ~ /intercomm,/ ? "intercomm" : params ~ /local_comm/ ? "MPI_COMM_NULL" : "comm") ");" (informed != args ? "\n    bl_info_done(own, info);" : ""), 1)
+    } else if (class == "join") {
+        print "    bl_refuse(\"" name "\", " (params ~ /MPI_Comm comm/ ? "comm" : "MPI_COMM_NULL") ");"
+        if (params ~ /MPI_Comm comm/) print "    bl_collective(comm);"
+        then(name, args, "bl_comm_made(*" (params ~ /newcomm/ ? "newcomm" : "intercomm") ", MPI_COMM_NULL);", 1)
+    } else if (class == "window") {
+        print "    bl_refuse(\"" name "\", comm);"
+        print "    bl_collective(comm);"
+        then(name, args, "bl_window_made(*win, comm);", 1)
     } else {
-        if (class == "refused") print "    bl_rt.refused = \"" name "\";"
-        print "    int rc = P" name "(" args ");"
-        if (class == "isend") print "    if (rc == MPI_SUCCESS) {\n        bl_sent(comm, dest, tag);\n        bl_request_made(*request, BL_REQ_SEND, BL_CALL_" short ", comm, dest, tag, 0);\n    }"
-        if (class == "init") print "    if (rc == MPI_SUCCESS) bl_request_made(*request, " kind ", BL_CALL_" short ", comm, " peer ", tag, 1);"
-        if (class == "icoll") print "    if (rc == MPI_SUCCESS) {\n        bl_collective(comm);\n        bl_request_made(*request, BL_REQ_COLLECTIVE, BL_CALL_" short ", comm, 0, 0, 0);\n    }"
-        if (class == "comm") print "    if (rc == MPI_SUCCESS) bl_comm_made(*" last ");"
-        print "    return rc;"
+        print "wrap.awk: " name " has the unknown class " class >"/dev/stderr"
+        exit 1
     }
-    print "}\n"
 }

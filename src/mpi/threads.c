@@ -1,0 +1,50 @@
+/* threads.c - what the wrappers do under MPI_THREAD_MULTIPLE: one lock, never held while a thread waits in MPI.
+ *
+ * A thread that waits is an obstacle to a checkpoint, like a request that is not completed: what it sends or receives is
+ * counted on one side of the safe point and happens on the other. */
+#include <pthread.h>
+
+#include "mpi/runtime.h"
+
+static pthread_mutex_t lock; /* recursive: MPI calls the program back (error handlers, attributes), and that calls MPI */
+
+int bl_threads_init(bl_error *err)
+{
+    pthread_mutexattr_t kind;
+    int failed = pthread_mutexattr_init(&kind) || pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_RECURSIVE) ||
+                 pthread_mutex_init(&lock, &kind);
+    if (failed) return bl_fail(err, BELAY_ERR_SYSTEM, "no lock for MPI_THREAD_MULTIPLE");
+    pthread_mutexattr_destroy(&kind);
+    bl_rt.wanting = 1; /* another thread may cancel what this one waits for: every status is looked at */
+    return BELAY_OK;
+}
+
+void bl_lock(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+void bl_unlock(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+int bl_enter_locked(void)
+{
+    if (bl_rt.counting == BL_COUNTING_NOT) return 0;
+    bl_lock();
+    bl_count_call();
+    return 1;
+}
+
+void bl_wait_begin_locked(void)
+{
+    bl_rt.active++;
+    bl_unlock();
+}
+
+void bl_wait_end_locked(void)
+{
+    bl_lock();
+    bl_rt.active--;
+}
