@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SWEEPS_MAX = 1 << 12 };
+enum { SWEEPS_MAX = 1 << 12, STEPS_MAX = 1 << 28 };
 
 /* Where interval `dense` of a rank begins and ends. */
 static double begin_of(const bl_layout *l, uint32_t rank, uint32_t dense)
@@ -121,7 +121,7 @@ static bool push_hub(bl_layout *l, size_t c)
 }
 
 /* Longest paths: a checkpoint comes one step after the one before it and after the begin of every interval it heard from.
- * Intervals that contradict each other would go round for ever; then the last sweep counts. */
+ * Intervals that contradict each other would go round for ever, and large jobs for long; then the last sweep counts. */
 static void by_order(bl_layout *l)
 {
     const bl_story *story = l->story;
@@ -131,7 +131,8 @@ static void by_order(bl_layout *l)
             l->at[story->first[rank] + d] = d;
         l->end[rank] = bl_story_last(story, rank) + 1;
     }
-    for (int sweep = 0; moved && sweep < SWEEPS_MAX; sweep++) {
+    uint64_t one = story->first[story->ranks] + story->flows + 1, sweeps = STEPS_MAX / one;
+    for (uint64_t sweep = 0; moved && sweep <= sweeps && sweep < SWEEPS_MAX; sweep++) {
         moved = false;
         for (uint32_t rank = 0; rank < story->ranks; rank++)
             for (uint32_t d = 1; d <= bl_story_last(story, rank) + 1; d++)

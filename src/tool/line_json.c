@@ -33,10 +33,10 @@ static json_t *json_rank(const bl_report *r, uint32_t rank)
     uint64_t points;
     double seconds;
     bl_story_loss(story, rank, cut, &points, &seconds);
-    json_t *out = json_pack("{s:I, s:b, s:I, s:o, s:I, s:I, s:o, s:o}", "rank", (json_int_t)rank, "failed", story->failed[rank],
+    json_t *out = json_pack("{s:I, s:b, s:I, s:o, s:o, s:I, s:o, s:o}", "rank", (json_int_t)rank, "failed", story->failed[rank],
         "depth", (json_int_t)story->line.depth[rank],
         "restart", cut > bl_story_last(story, rank) ? json_null() : json_integer(bl_story_number(story, rank, cut)),
-        "relaunch", (json_int_t)bl_story_number(story, rank, story->relaunch.cut[rank]),
+        "relaunch", story->relaunch.cut ? json_integer(bl_story_number(story, rank, story->relaunch.cut[rank])) : json_null(),
         "lost_safe_points", (json_int_t)points, "lost_seconds", seconds < 0 ? json_null() : json_real(seconds),
         "why", json_why(r, rank));
     if (out && story->seen[rank])

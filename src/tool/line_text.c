@@ -50,7 +50,7 @@ static void print_hop(const bl_story *story, const char *indent, const bl_hop *h
         return;
     }
     bool arrived = hop->cause != BL_HOP_LOST || hop->by_interval <= bl_story_last(story, hop->by_rank) + 1;
-    if (arrived)
+    if (arrived && !story->thinned)
         bl_story_count(story, &all, 1, &count);
     const bl_text own = during(story, hop), its = place_of(story, hop->by_rank, by_to);
     printf("%srank %u must go back to %s because %s it ", indent, hop->rank, place_of(story, hop->rank, hop->to).s, own.s);
@@ -104,8 +104,10 @@ static void print_death(const char *before, const bl_live_header *table)
     double seconds = bl_seconds(table->safe_point_ns) - bl_seconds(table->checkpoint_ns);
     if (table->checkpoint_ns > 0 && table->safe_point_ns > 0 && seconds >= TIME_SHOWN_S)
         printf(", %s after %s", bl_text_seconds(seconds).s, table->checkpoint ? "its last checkpoint" : "it began");
-    if (table->host[0])
+    if (table->host[0] && table->pid)
         printf(" (host %s, process %d)", bl_text_clean(table->host).s, (int)table->pid);
+    else if (table->host[0])
+        printf(" (host %s)", bl_text_clean(table->host).s);
     printf("\n");
 }
 
@@ -294,7 +296,7 @@ static int print_group(const bl_report *r, const bl_group *g, bool *chain, bl_er
         return BELAY_OK;
     }
     printf("  %s %s to %s: they %s\n", bl_text_ranks(g->member, r->story->ranks).s, g->ranks == 1 ? "goes back" : "go back",
-           restart_of(r->story, g).s, in_general(g->cause));
+           restart_of(r->story, g).s, g->mixed ? "exchanged messages with ranks that are set back" : in_general(g->cause));
     if (failed || *chain)
         return BELAY_OK;
     *chain = true;
@@ -426,9 +428,14 @@ static void print_worth(const bl_report *r)
 {
     const bl_story *story = r->story;
     const bl_worst *w = &r->worst;
-    printf("%s in all; %s useless (on no line, whoever fails); %s older than any later line%s.\n",
-           bl_text_count(r->checkpoints, "checkpoint").s, bl_text_number(r->useless).s, bl_text_number(r->collectable).s,
-           r->collectable && story->view ? " (belay gc removes those)" : "");
+    if (story->relaunch.cut)
+        printf("%s in all; %s useless (on no line, whoever fails); %s older than any later line%s.\n",
+               bl_text_count(r->checkpoints, "checkpoint").s, bl_text_number(r->useless).s, bl_text_number(r->collectable).s,
+               r->collectable && story->view ? " (belay gc removes those)" : "");
+    if (w->tried == 0) {
+        printf("The job is too large to try what other failures would cost.\n");
+        return;
+    }
     printf("Worst rank to lose%s: rank %u, which takes %s back", w->tried < story->ranks ? " of those tried" : "", w->rank,
            bl_text_count(w->sum.ranks - 1, "other rank").s);
     if (!isnan(w->sum.lost))
@@ -457,7 +464,7 @@ static int print_whatif(const bl_report *r, bl_error *err)
                                                  "all messages logged"};
     bl_table table = {.columns = "lrlrrr"};
     static const char *const head[] = {"", "ranks back", "restart at", "lose, a rank", "forced", "to log"};
-    if (r->story->source == BL_STORY_COORDINATED)
+    if (!r->whatif.outcome[BL_AS_RECORDED].known)
         return BELAY_OK;
     printf("\nThe same messages and the same failure, had the setting been another\n");
     for (size_t k = 0; k < 6; k++)

@@ -6,8 +6,8 @@
 
 #include "line/solve.h"
 
-/* Dependencies looked at, at most, for one of the figures: some seconds. */
-enum { WORK_MAX = 400000000, SAMPLES_LEAST = 30 };
+/* Dependencies looked at, at most, for one of the figures: some seconds.  A sample of fewer lines says nothing. */
+enum { WORK_MAX = 150000000, SAMPLES_LEAST = 30 };
 
 enum bl_unit bl_loss_unit(const bl_story *story)
 {
@@ -51,11 +51,12 @@ static uint64_t draw(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-/* How many lines may be solved. */
+/* How many lines may be solved; 0 for a job so large that there is no time for a sample. */
 static uint64_t affordable(const bl_story *story)
 {
-    uint64_t one = story->first[story->ranks] + story->flows + (story->hubs ? story->hub[story->hubs] : 0) + 1;
-    return WORK_MAX / one > SAMPLES_LEAST ? WORK_MAX / one : SAMPLES_LEAST;
+    uint64_t flows = story->flows * (story->thinned ? story->thinned : 1);
+    uint64_t one = story->first[story->ranks] + flows + (story->hubs ? story->hub[story->hubs] : 0) + 1;
+    return WORK_MAX / one >= SAMPLES_LEAST ? WORK_MAX / one : 0;
 }
 
 /* --- the worst rank --- */
@@ -218,6 +219,8 @@ int bl_loss_expected(const bl_story *story, uint64_t seed, bl_expected *expected
     uint64_t most = affordable(story);
     int rc = BELAY_OK;
     *expected = (bl_expected){0};
+    if (most == 0)
+        return BELAY_OK;
     m.when = malloc((story->first[story->ranks] + 1) * sizeof *m.when);
     m.top = malloc(story->ranks * sizeof *m.top);
     if (!m.when || !m.top)

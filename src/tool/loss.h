@@ -19,7 +19,7 @@ bl_sum bl_loss_sum(const bl_story *story, const bl_line *line);
 typedef struct bl_worst {
     uint32_t rank;
     bl_sum sum;
-    uint32_t tried;       /* ranks looked at: all, or a sample drawn from the seed */
+    uint32_t tried;       /* ranks looked at: all, or a sample drawn from the seed; 0: the job is too large */
 } bl_worst;
 int bl_loss_worst(const bl_story *story, uint64_t seed, bl_worst *worst, bl_error *err);
 

@@ -11,7 +11,8 @@ static bool same_story(const bl_report *r, const bl_group *g, uint32_t rank)
     uint32_t cut = r->story->line.cut[rank];
     if (r->story->ranks <= BL_RANKS_SHOWN || g->keeps != keeps)
         return false;
-    return keeps || (g->cause == r->why[rank].hop.cause && g->depth == r->story->line.depth[rank] && !g->cut == !cut);
+    bool failed = r->why[rank].hop.cause == BL_HOP_FAILED;
+    return keeps || ((g->cause == BL_HOP_FAILED) == failed && g->depth == r->story->line.depth[rank] && !g->cut == !cut);
 }
 
 static void join(bl_report *r, uint32_t rank)
@@ -34,6 +35,7 @@ static void join(bl_report *r, uint32_t rank)
                         .most_points = points, .least_s = seconds, .most_s = seconds, .member = r->member + k * story->ranks};
     }
     g->member[rank] = 1;
+    g->mixed |= g->cause != r->why[rank].hop.cause;
     g->ranks++;
     g->low = number < g->low ? number : g->low;
     g->high = number > g->high ? number : g->high;
@@ -129,14 +131,16 @@ static int count_checkpoints(bl_report *r, bl_error *err)
     uint8_t *flags = NULL;
     uint64_t *offsets = NULL;
     r->checkpoints = story->first[story->ranks] - story->ranks;
+    if (!story->relaunch.cut)
+        return BELAY_OK;
+    for (uint32_t rank = 0; rank < story->ranks; rank++)
+        r->collectable += story->relaunch.cut[rank] > 1 ? story->relaunch.cut[rank] - 1 : 0;
     int rc = bl_line_useless(story->graph, story->mode, &flags, &offsets, err);
     for (uint32_t rank = 0; rc == BELAY_OK && rank < story->ranks; rank++)
         for (uint32_t d = 1; d <= bl_story_last(story, rank); d++)
             r->useless += flags[offsets[rank] + d] != 0;
     free(flags);
     free(offsets);
-    for (uint32_t rank = 0; rank < story->ranks; rank++)
-        r->collectable += story->relaunch.cut[rank] > 1 ? story->relaunch.cut[rank] - 1 : 0;
     return rc;
 }
 
@@ -161,7 +165,7 @@ int bl_report_make(bl_story *story, uint64_t seed, bl_report *r, bl_error *err)
         rc = bl_loss_worst(story, seed, &r->worst, err);
     if (rc == BELAY_OK)
         rc = bl_loss_expected(story, seed, &r->expected, err);
-    if (rc == BELAY_OK && story->source != BL_STORY_COORDINATED)
+    if (rc == BELAY_OK && story->source != BL_STORY_COORDINATED && !story->thinned)
         rc = bl_whatif_make(story, &r->whatif, err);
     if (rc != BELAY_OK)
         bl_report_clear(r);
@@ -190,6 +194,7 @@ bl_text bl_report_end(const bl_live_header *table)
     case BL_LIVE_KILLED: snprintf(text.s, sizeof text.s, "was killed by an injected fault (--kill number %d)", code); break;
     case BL_LIVE_STOPPED: snprintf(text.s, sizeof text.s, "stopped because it was asked to"); break;
     case BL_LIVE_REFUSED: snprintf(text.s, sizeof text.s, "was ended by Belay for a reason that it printed"); break;
+    case BL_STORY_FAILED: snprintf(text.s, sizeof text.s, "failed"); break;
     default: snprintf(text.s, sizeof text.s, "is in an unknown state (%u)", table->state); break;
     }
     return text;

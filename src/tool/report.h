@@ -21,7 +21,7 @@ typedef struct bl_group {
     uint32_t cut, ranks, example; /* example: the member with the longest chain */
     uint32_t low, high, depth;    /* numbers on disk of the restart checkpoints; how many are behind them */
     enum bl_hop_cause cause;
-    bool keeps;
+    bool keeps, mixed;            /* mixed: not all for the same cause */
     uint64_t least_points, most_points;
     double least_s, most_s;
     uint8_t *member;              /* [ranks of the job] */

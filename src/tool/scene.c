@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BINS_LEAST = 16, STEPS_MAX = 64 };
+enum { STEPS_MAX = 64 };
 
 /* --- rows --- */
 
@@ -95,12 +95,14 @@ static int by_arrow(const void *a, const void *b)
 /* Equal neighbours become one. */
 static void merge_arrows(bl_scene *s, uint32_t bins)
 {
+    double bin = s->layout.length / bins;
     size_t kept = 0;
     for (size_t k = 0; k < s->arrows; k++) {
-        s->arrow[k].sent = rounded(s, s->arrow[k].sent, bins);
-        s->arrow[k].received = rounded(s, s->arrow[k].received, bins);
-        if (s->arrow[k].received <= s->arrow[k].sent) /* never straight down, and never backwards */
-            s->arrow[k].received = s->arrow[k].sent + s->layout.length / bins;
+        bl_arrow *a = &s->arrow[k];
+        a->sent = fmin(rounded(s, a->sent, bins), s->layout.length - 1.5 * bin);
+        a->received = fmin(rounded(s, a->received, bins), s->layout.length - 0.5 * bin);
+        if (a->received <= a->sent) /* never straight down, and never backwards */
+            a->received = a->sent + bin;
     }
     qsort(s->arrow, s->arrows, sizeof *s->arrow, by_arrow);
     for (size_t k = 0; k < s->arrows; k++)
@@ -108,6 +110,18 @@ static void merge_arrows(bl_scene *s, uint32_t bins)
             s->arrow[kept - 1].messages += s->arrow[k].messages;
         else
             s->arrow[kept++] = s->arrow[k];
+    s->arrows = kept;
+}
+
+/* Of traffic too dense to draw, arrows evenly from all rows. */
+static void thin_arrows(bl_scene *s, size_t most)
+{
+    size_t kept = 0, every = (s->arrows + most - 1) / most;
+    for (size_t k = 0; k < s->arrows; k++)
+        if (k % every == 0)
+            s->arrow[kept++] = s->arrow[k];
+        else
+            s->hidden += s->arrow[k].messages ? s->arrow[k].messages : 1;
     s->arrows = kept;
 }
 
@@ -163,17 +177,10 @@ static int add_arrows(bl_scene *s, uint32_t bins, size_t most, bl_error *err)
         s->arrow[s->arrows++] = a;
     }
     free(hops);
-    for (; s->arrows > most && bins >= BINS_LEAST; bins /= 2)
+    if (s->arrows > most)
         merge_arrows(s, bins);
-    if (s->arrows > most) { /* dense traffic in few rows: the arrows with the most fate first, then by place */
-        size_t kept = 0;
-        for (size_t k = 0; k < s->arrows; k++)
-            if (kept < most && (s->arrow[k].fate == BL_FATE_ORPHAN || s->arrow[k].fate == BL_FATE_LOST || k % (s->arrows / most + 1) == 0))
-                s->arrow[kept++] = s->arrow[k];
-            else
-                s->hidden += s->arrow[k].messages ? s->arrow[k].messages : 1;
-        s->arrows = kept;
-    }
+    if (s->arrows > most)
+        thin_arrows(s, most);
     return BELAY_OK;
 }
 

@@ -42,7 +42,7 @@ typedef struct bl_scene {
     size_t arrows;
     bl_band *band;
     size_t bands;
-    uint64_t hidden;              /* messages between ranks of one row: not drawn */
+    uint64_t hidden;              /* messages not drawn: between ranks of one row, or among too many others */
 } bl_scene;
 
 /* At most so many rows; arrows and marks are rounded to `bins` places along the axis where there are more than `most`. */

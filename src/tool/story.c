@@ -95,6 +95,38 @@ void bl_story_table_lost(bl_story *story, uint32_t rank, int rc, const bl_error 
         bl_story_note(story, "the live table of rank %u is left out: %s", rank, why->text);
 }
 
+int bl_series_next(bl_series *series, uint32_t ranks, int begins, uint32_t members, const uint32_t *rank,
+                   const uint32_t *interval, bl_heap *parts, bl_heap *hubs, bl_error *err)
+{
+    size_t first = parts->count;
+    if (!series->now) {
+        series->now = calloc(ranks, sizeof *series->now);
+        series->member = calloc(ranks, sizeof *series->member);
+    }
+    if (!series->now || !series->member)
+        return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %u ranks", ranks);
+    if (begins)
+        memcpy(series->member, rank, (series->members = members) * sizeof *rank);
+    for (uint32_t k = 0; k < members; k++)
+        series->now[rank[k]] = interval[k];
+    if (first + series->members > BL_PARTS_MAX)
+        return BELAY_OK;
+    int rc = bl_heap_add(hubs, &first, err);
+    for (uint32_t k = 0; rc == BELAY_OK && k < series->members; k++) {
+        uint32_t who = series->member[k];
+        if (series->now[who])
+            rc = bl_heap_add(parts, &(bl_part){who, series->now[who], 0}, err);
+    }
+    return rc;
+}
+
+void bl_series_clear(bl_series *series)
+{
+    free(series->now);
+    free(series->member);
+    *series = (bl_series){0};
+}
+
 /* --- the graph --- */
 
 static int add_flows(bl_story *story, bl_error *err)
@@ -172,7 +204,7 @@ int bl_story_read(const bl_view *view, uint32_t incarnation, bl_story *story, bl
 bool bl_story_died(const bl_live_header *table)
 {
     return table->state == BL_LIVE_KILLED || table->state == BL_LIVE_ABORTED || table->state == BL_LIVE_EXITED ||
-           table->state == BL_LIVE_REFUSED;
+           table->state == BL_LIVE_REFUSED || table->state == BL_STORY_FAILED;
 }
 
 static void choose_failed(bl_story *story, const uint8_t *failed)
@@ -198,7 +230,7 @@ int bl_story_solve(bl_story *story, const uint8_t *failed, bl_error *err)
 {
     choose_failed(story, failed);
     int rc = solve_one(story, story->failed, &story->line, err);
-    return rc == BELAY_OK ? solve_one(story, NULL, &story->relaunch, err) : rc;
+    return rc == BELAY_OK && !story->thinned ? solve_one(story, NULL, &story->relaunch, err) : rc;
 }
 
 void bl_story_clear(bl_story *story)

@@ -17,6 +17,7 @@
 #include "tool/view.h"
 
 enum { BL_STORY_NOTES_MAX = 16, BL_STORY_TRACE_BYTES_MAX = 1 << 28 };
+enum { BL_STORY_FAILED = 1 << 16 }; /* beyond enum bl_live_state: a trace file says that this rank failed, and no more */
 
 /* All messages of one rank to another in the open interval of a coordinated job. */
 typedef struct bl_story_traffic {
@@ -63,13 +64,14 @@ typedef struct bl_story {
     bl_part *part;                     /* members of collective c: part[hub[c]] .. part[hub[c + 1] - 1] */
     size_t *hub;                       /* [hubs + 1] */
     size_t hubs;
+    uint64_t thinned;                  /* only every so many-th message or collective is in flow and part; 0: all are */
     bl_graph *graph;
     enum bl_line_mode mode;            /* transitless; of a text trace that logs messages, logged */
     bool crossing;                     /* some message crosses a checkpoint */
     uint8_t *failed;                   /* [ranks] */
     bool assumed;                      /* nobody recorded a death of its own: all ranks are taken as failed */
     bl_line line;                      /* when `failed` lose their memory; has passed bl_line_check */
-    bl_line relaunch;                  /* when all do, which is what relaunching means */
+    bl_line relaunch;                  /* when all do, which is what relaunching means; cut NULL: of a trace too large */
     char note[BL_STORY_NOTES_MAX][512];
     size_t notes, notes_lost;
 } bl_story;

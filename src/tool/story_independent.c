@@ -8,8 +8,6 @@
 /* Independent checkpoints: every file that verifies is one.  The counters of an incarnation go on from those of the
  * checkpoint it resumed from, so the files of all incarnations are one history. */
 
-enum { PARTS_MAX = 1 << 22 }; /* members of collectives kept for a picture; the graph has them all */
-
 typedef struct builder {
     bl_story *story;
     bl_history *history;
@@ -18,6 +16,7 @@ typedef struct builder {
     bl_heap channels, collectives; /* rows of one rank */
     bool closed_only;    /* leave out the open intervals */
     bl_heap flows, parts, hubs;
+    bl_series series;
 } builder;
 
 /* --- rows --- */
@@ -177,18 +176,8 @@ static int add_hub(void *context, uint64_t comm, int first, uint32_t members, co
                    bl_error *err)
 {
     builder *b = context;
-    size_t begin = b->parts.count;
     (void)comm;
-    (void)first;
-    int rc = BELAY_OK;
-    if (begin > PARTS_MAX)
-        return BELAY_OK;
-    for (uint32_t k = 0; rc == BELAY_OK && k < members; k++)
-        if (interval[k])
-            rc = bl_heap_add(&b->parts, &(bl_part){rank[k], interval[k], 0}, err);
-    if (rc == BELAY_OK && b->parts.count > begin)
-        rc = bl_heap_add(&b->hubs, &begin, err);
-    return rc;
+    return bl_series_next(&b->series, b->story->ranks, first, members, rank, interval, &b->parts, &b->hubs, err);
 }
 
 static int tell(builder *b, bl_error *err)
@@ -206,8 +195,6 @@ static int tell(builder *b, bl_error *err)
         rc = bl_history_collectives(b->history, add_hub, b, err);
     if (rc == BELAY_OK)
         rc = bl_history_folded(b->history, &folded, err);
-    if (rc == BELAY_OK && b->parts.count > PARTS_MAX)
-        bl_story_note(story, "not all collective operations are drawn");
     if (rc == BELAY_OK && folded)
         bl_story_note(story, "%llu channels with too many tags: their messages are taken as received in the order sent",
                       (unsigned long long)folded);
@@ -249,6 +236,7 @@ int bl_story_independent(bl_story *story, bl_error *err)
     b.last = calloc(story->ranks, sizeof *b.last);
     int rc = build(&b, err);
     bl_history_free(b.history);
+    bl_series_clear(&b.series);
     free(b.last);
     free(b.points.data);
     free(b.channels.data);

@@ -25,6 +25,14 @@ int bl_story_points(bl_story *story, const uint32_t *last, bl_error *err);
 int bl_story_table(bl_story *story, uint32_t rank, bl_live *live, bl_error *err);
 void bl_story_table_lost(bl_story *story, uint32_t rank, int rc, const bl_error *why);
 
+/* Collectives come as series: all members of the first, then those in a later interval.  This makes whole ones of them, up
+ * to BL_PARTS_MAX members together; parts and hubs are heaps of the story. */
+enum { BL_PARTS_MAX = 1 << 22 };
+typedef struct bl_series { uint32_t *now, *member; uint32_t members; } bl_series; /* now: [ranks]; both zeroed to begin */
+int bl_series_next(bl_series *series, uint32_t ranks, int begins, uint32_t members, const uint32_t *rank,
+                   const uint32_t *interval, bl_heap *parts, bl_heap *hubs, bl_error *err);
+void bl_series_clear(bl_series *series);
+
 /* No sum of counters of this size overflows, and no job reaches it.  Several may be given joined by | . */
 int bl_story_counters(uint32_t rank, uint64_t counters, bl_error *err);
 

@@ -8,7 +8,7 @@
 #include "tool/scene.h"
 
 /* More ranks than rows are drawn in bundles. */
-enum { ROWS_MAX = 48, ARROWS_MAX = 1500, BINS = 64, COUNTS_MAX = 120, CAPTION_COLUMNS = 128 };
+enum { ROWS_MAX = 48, ARROWS_MAX = 500, BINS = 64, COUNTS_MAX = 120, CAPTION_COLUMNS = 128 };
 
 enum { LEFT = 104, RIGHT = 56, TOP = 112, AXIS = 46 };
 
@@ -52,6 +52,7 @@ const char bl_page_style[] =
     ".lost-work{fill:#f7ece4}.band{fill:#7b8794;fill-opacity:.22}.band-undone{fill:#7b8794;fill-opacity:.10}\n"
     ".kept{stroke:#4a5a6a;stroke-width:1.4;fill:none}.undone{stroke:#b4bcc6;stroke-width:1.2;fill:none}\n"
     ".orphan{stroke:#d0401b;stroke-width:2.2;fill:none}.lost{stroke:#0065a8;stroke-width:2;stroke-dasharray:6 4;fill:none}\n"
+    ".weave{opacity:.55}.weave path{stroke-width:1}\n"
     ".cp{fill:#333}.cp-undone{fill:#fff;stroke:#8a939d;stroke-width:1.4}.cp-line{fill:#00805a;stroke:#fff;stroke-width:1}\n"
     ".step{fill:#fff;stroke:#d0401b;stroke-width:1.2}.step-number{font-size:10.5px;fill:#d0401b;font-weight:bold;text-anchor:middle}\n"
     ".line{stroke:#00805a;stroke-width:3.2;stroke-dasharray:11 4 2 4;stroke-linejoin:round;fill:none}\n"
@@ -145,12 +146,13 @@ static void print_arrow(const canvas *c, const bl_arrow *a)
 {
     double x1 = x_of(c, a->sent), y1 = y_of(c, a->from), x2 = x_of(c, a->received), y2 = y_of(c, a->to);
     const char *class = arrow_class(a);
+    bool small = c->scene->each > 1;
     bool arrives = a->delivered && a->fate != BL_FATE_LOST;
     if (!a->delivered) { /* it got half way */
         x2 = (x1 + x2) / 2;
         y2 = (y1 + y2) / 2;
     }
-    double length = hypot(x2 - x1, y2 - y1), gap = a->fate == BL_FATE_ORPHAN ? 5 : 0;
+    double length = hypot(x2 - x1, y2 - y1), gap = a->fate == BL_FATE_ORPHAN && !small ? 5 : 0;
     double dx = (x2 - x1) / length, dy = (y2 - y1) / length;
     fprintf(c->out, "<path class=\"%s\" d=\"M%.1f %.1fL%.1f %.1f\"", class, x1 + gap * dx, y1 + gap * dy, x2 - 2 * dx, y2 - 2 * dy);
     if (arrives)
@@ -177,10 +179,14 @@ static void print_arrows(const canvas *c)
 {
     static const enum bl_fate order[] = {BL_FATE_UNDONE, BL_FATE_KEPT, BL_FATE_LOST, BL_FATE_ORPHAN};
     const bl_scene *s = c->scene;
+    if (s->each > 1) /* bundles are a weave: thin and see-through */
+        fprintf(c->out, "<g class=\"weave\">\n");
     for (size_t o = 0; o < 4; o++)
         for (size_t k = 0; k < s->arrows; k++)
             if (s->arrow[k].fate == order[o])
                 print_arrow(c, &s->arrow[k]);
+    if (s->each > 1)
+        fprintf(c->out, "</g>\n");
     for (size_t k = 0; k < s->arrows && s->arrows <= COUNTS_MAX; k++)
         print_count(c, &s->arrow[k]);
 }
@@ -319,8 +325,8 @@ static void describe(const bl_scene *s, char *text, size_t size)
     bl_scene_caption(s, text, size);
     size_t used = strlen(text);
     if (s->each > 1)
-        snprintf(text + used, size - used, " Each row stands for %u ranks, the line for the one that goes back furthest; %s within "
-                 "a row are not drawn.", s->each, bl_text_count(s->hidden, "message").s);
+        snprintf(text + used, size - used, " Each row stands for %u ranks, the line for the one that goes back furthest; %s within a row "
+                 "or among too many others are not drawn.", s->each, bl_text_count(s->hidden, "message").s);
 }
 
 static void measure(canvas *c)
