@@ -17,11 +17,20 @@ tests_unit_test_tool_make_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 tests_unit_test_tool_make_LDADD = libbl_store.la libbl_util.la
 
 # These run ./belay itself and need no MPI either.
-tool_scripts = tests/tool_text.sh tests/tool_status.sh tests/tool_damage.sh tests/tool_man.sh
+tool_scripts = tests/tool_text.sh tests/tool_status.sh tests/tool_damage.sh tests/tool_man.sh \
+	tests/tool_own.sh tests/tool_picture.sh tests/tool_page.sh
 MPI_TESTS += $(tool_scripts)
 EXTRA_DIST += $(tool_scripts) \
 	tests/golden/tool-ls.txt tests/golden/tool-show.txt tests/golden/tool-show-rank.txt tests/golden/tool-show-aborted.txt \
 	tests/golden/tool-verify.txt tests/golden/tool-line.txt tests/golden/tool-line-json.txt tests/golden/tool-line-fail.txt \
 	tests/golden/tool-line-silent.txt tests/golden/tool-line-finished.txt tests/golden/tool-line-running.txt \
 	tests/golden/tool-line-chain.txt tests/golden/tool-line-recovered.txt tests/golden/tool-line-after.txt \
-	tests/golden/tool-line-stopped.txt tests/golden/tool-gc-dry.txt
+	tests/golden/tool-line-stopped.txt tests/golden/tool-gc-dry.txt \
+	tests/golden/tool-own-ls.txt tests/golden/tool-own-line.txt tests/golden/tool-own-line-json.txt \
+	tests/golden/traces/G1.trace tests/golden/traces/G2.trace tests/golden/traces/G3.trace tests/golden/traces/G4.trace \
+	tests/golden/traces/G5.trace tests/golden/traces/G6.trace \
+	tests/golden/pictures/G1-first.svg tests/golden/pictures/G1-first.txt tests/golden/pictures/G1-second.svg \
+	tests/golden/pictures/G1-second.txt tests/golden/pictures/G2.svg tests/golden/pictures/G2.txt \
+	tests/golden/pictures/G3.svg tests/golden/pictures/G3.txt tests/golden/pictures/G4.svg tests/golden/pictures/G4.txt \
+	tests/golden/pictures/G5-first.svg tests/golden/pictures/G5-first.txt tests/golden/pictures/G5-last.svg \
+	tests/golden/pictures/G5-last.txt tests/golden/pictures/G6.svg tests/golden/pictures/G6.txt

@@ -47,4 +47,7 @@ check line-chain chain line
 check line-recovered recovered line
 check line-after recovered line --incarnation 1
 check gc-dry dead gc --dry-run --keep 1
+check own-ls domino ls
+check own-line domino line
+check own-line-json domino line --fail 1 --json
 exit $failed

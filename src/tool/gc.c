@@ -1,7 +1,9 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "tool/story.h"
 #include "tool/text.h"
 #include "tool/tool.h"
 #include "tool/view.h"
@@ -12,6 +14,7 @@ typedef struct collector {
     const bl_view *view;
     const bl_args *args;
     uint32_t cutoff;              /* checkpoints below it are not needed; 0 when there are not enough good ones */
+    uint32_t *oldest;             /* [ranks] of an independent job: the checkpoint on the line of all failing; else NULL */
     uint64_t checkpoints, snapshots, tables, temporaries, quarantined, bytes;
 } collector;
 
@@ -49,11 +52,13 @@ static bool needed(const collector *c, const bl_view_checkpoint *checkpoint)
     return checkpoint->state == BL_VIEW_GOOD || checkpoint->state == BL_VIEW_DAMAGED;
 }
 
-static bool file_needed(const collector *c, enum bl_file kind, uint32_t number)
+static bool file_needed(const collector *c, enum bl_file kind, uint32_t rank, uint32_t number)
 {
     const bl_view_checkpoint *checkpoint;
     switch (kind) {
     case BL_FILE_SNAPSHOT:
+        if (c->oldest)
+            return number >= c->oldest[rank];
         checkpoint = bl_view_find(c->view, number);
         return !checkpoint || needed(c, checkpoint);
     case BL_FILE_TABLE: return number + TABLES_KEPT > c->view->newest_table;
@@ -70,7 +75,7 @@ static int remove_file(void *context, enum bl_file kind, uint32_t rank, uint32_t
 {
     collector *c = context;
     int rc = BELAY_OK;
-    if (file_needed(c, kind, number))
+    if (file_needed(c, kind, rank, number))
         return BELAY_OK;
     if (!c->args->dry_run && kind == BL_FILE_SNAPSHOT)
         rc = bl_snapshot_remove(c->view->store, rank, number, err);
@@ -117,10 +122,31 @@ static int refuse_running(const bl_view *view, const bl_args *args, bl_error *er
     return BELAY_OK;
 }
 
+/* Whoever fails from now on, no rank goes back behind the line of all failing now. */
+static int find_oldest(collector *c, bl_error *err)
+{
+    bl_story story;
+    uint32_t ranks = c->view->job->ranks;
+    int rc = bl_story_read(c->view, UINT32_MAX, &story, err);
+    if (rc != BELAY_OK)
+        return rc;
+    rc = bl_story_solve(&story, NULL, err);
+    c->oldest = malloc(ranks * sizeof *c->oldest);
+    if (rc == BELAY_OK && !c->oldest)
+        rc = bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %u ranks", ranks);
+    for (uint32_t rank = 0; rc == BELAY_OK && rank < ranks; rank++)
+        c->oldest[rank] = bl_story_number(&story, rank, story.relaunch.cut[rank]);
+    bl_story_clear(&story);
+    return rc;
+}
+
 static int collect(collector *c, bl_error *err)
 {
     int rc = refuse_running(c->view, c->args, err);
-    c->cutoff = find_cutoff(c->view, c->args->keep);
+    if (rc == BELAY_OK && c->view->independent)
+        rc = find_oldest(c, err);
+    else
+        c->cutoff = find_cutoff(c->view, c->args->keep);
     if (rc == BELAY_OK && !c->args->dry_run)
         rc = bl_store_join(c->view->store, c->view->job->incarnation, err);
     if (rc == BELAY_OK)
@@ -140,7 +166,9 @@ static void print_summary(const collector *c)
     if (c->args->quarantine)
         printf(", %s of the quarantine", bl_text_count(c->quarantined, "file").s);
     printf(".\n");
-    if (c->cutoff)
+    if (c->oldest)
+        printf("Kept: of each rank its checkpoint on the recovery line, and newer ones.\n");
+    else if (c->cutoff)
         printf("Kept: checkpoint %u and newer; a restart begins at checkpoint %u.\n", c->cutoff, restart ? restart->number : 0);
     else
         printf("Kept: every committed checkpoint; there are not more than %u usable ones.\n", c->args->keep);
@@ -165,6 +193,7 @@ static int run(const bl_args *args, bl_error *err)
             rc = print_json(&c, err);
         else if (rc == BELAY_OK)
             print_summary(&c);
+        free(c.oldest);
         bl_view_free(&view);
     }
     return rc == BELAY_OK ? BL_EXIT_OK : bl_exit_of(err);
@@ -178,6 +207,9 @@ const bl_command bl_command_gc = {
              "Removes checkpoints older than the newest N usable ones, snapshots of checkpoints that were never committed,\n"
              "temporary files of dead processes, and message counters older than the last two incarnations.  Refuses\n"
              "while the job runs.\n"
+             "\n"
+             "Where each rank checkpoints on its own, what is older than the line of all ranks failing goes, and --keep says\n"
+             "nothing.\n"
              "\n"
              "  --keep N      committed checkpoints that stay (default 2)\n"
              "  --dry-run     say what would be removed, remove nothing\n"

@@ -128,6 +128,9 @@ static bool find_moments(moments *m)
     const bl_story *story = m->story;
     for (uint32_t rank = 0; rank < story->ranks; rank++) {
         double end = work_end(story, rank), before = 0;
+        uint32_t oldest = bl_story_number(story, rank, 1);
+        if (oldest > 1 && work_at(story, rank, 1) > m->begin) /* older ones have been removed: what failures cost then is not known */
+            m->begin = work_at(story, rank, 1);
         for (uint32_t d = 1; d <= bl_story_last(story, rank); d++) {
             double at = work_at(story, rank, d);
             if (!(at >= before))

@@ -1,9 +1,12 @@
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "tool/text.h"
 #include "tool/tool.h"
 #include "tool/view.h"
+
+enum { RANKS_LISTED = 16 };
 
 static void print_job(const bl_view *view)
 {
@@ -57,12 +60,73 @@ static int print_committed(const bl_view *view, bl_error *err)
     return rc;
 }
 
+/* --- independent checkpoints: each rank has its own --- */
+
+static void own_row(const bl_view *view, bl_table *table, uint32_t rank, size_t from, size_t end)
+{
+    const bl_view_file *newest = end > from ? &view->file[end - 1] : NULL;
+    bl_reader *reader = NULL;
+    const bl_snapshot *s = NULL;
+    bl_error err;
+    uint64_t bytes = 0;
+    for (size_t k = from; k < end; k++)
+        bytes += view->file[k].bytes;
+    if (newest && bl_snapshot_open(view->store, rank, newest->number, NULL, &reader, &s, &err) != BELAY_OK)
+        s = NULL;
+    bl_table_cell(table, "%u", rank);
+    bl_table_cell(table, "%zu", end - from);
+    if (newest)
+        bl_table_cell(table, "%u", newest->number);
+    else
+        bl_table_cell(table, "-");
+    bl_table_cell(table, "%s", s ? bl_text_number(s->safe_point).s : newest ? "cannot be read" : "-");
+    bl_table_cell(table, "%s", s ? bl_text_time(s->time_ns).s : "");
+    bl_table_cell(table, "%s", s ? bl_text_age(s->time_ns).s : "");
+    bl_table_cell(table, "%s", bl_text_size(bytes).s);
+    if (s)
+        bl_snapshot_close(reader);
+}
+
+static int print_own(const bl_view *view, bl_error *err)
+{
+    static const char *const name[] = {"rank", "checkpoints", "newest", "safe point", "taken", "", "size"};
+    bl_table table = {.columns = "rrrrlrr"};
+    size_t least = SIZE_MAX, most = 0, from, end;
+    uint64_t bytes = 0;
+    for (size_t k = 0; k < sizeof name / sizeof *name; k++)
+        bl_table_cell(&table, "%s", name[k]);
+    for (uint32_t rank = 0; rank < view->job->ranks; rank++) {
+        bl_view_files(view, rank, &from, &end);
+        least = end - from < least ? end - from : least;
+        most = end - from > most ? end - from : most;
+        if (rank < RANKS_LISTED)
+            own_row(view, &table, rank, from, end);
+    }
+    for (size_t k = 0; k < view->files; k++)
+        bytes += view->file[k].bytes;
+    int rc = bl_table_print(&table, "  ", err);
+    if (view->job->ranks > RANKS_LISTED)
+        printf("  ... and %s more; %zu to %zu checkpoints each\n", bl_text_count(view->job->ranks - RANKS_LISTED, "rank").s, least, most);
+    printf("\n%s of %s in all, each taken by its rank alone. belay line says where a restart begins.\n",
+           bl_text_count(view->files, "checkpoint").s, bl_text_size(bytes).s);
+    return rc;
+}
+
+static json_t *json_own(const bl_view *view)
+{
+    json_t *list = json_array();
+    for (size_t k = 0; k < view->files; k++)
+        json_array_append_new(list, json_pack("{s:I, s:I, s:I}", "rank", (json_int_t)view->file[k].rank, "checkpoint",
+            (json_int_t)view->file[k].number, "bytes", (json_int_t)view->file[k].bytes));
+    return list;
+}
+
 static void print_leftovers(const bl_view *view)
 {
     uint64_t aborted = 0, incomplete = 0;
     for (size_t k = 0; k < view->count; k++) {
         aborted += view->checkpoint[k].state == BL_VIEW_ABORTED;
-        incomplete += view->checkpoint[k].state == BL_VIEW_INCOMPLETE;
+        incomplete += view->checkpoint[k].state == BL_VIEW_INCOMPLETE && !view->independent;
     }
     if (aborted || incomplete || view->quarantined || view->temporaries)
         printf("\nAlso there: %s aborted, %s incomplete, %s, %s in quarantine.\n",
@@ -91,12 +155,13 @@ static int print_json(const bl_view *view, bl_error *err)
     bl_live_header who;
     json_t *list = json_array();
     for (size_t k = 0; k < view->count; k++)
-        json_array_append_new(list, json_checkpoint(&view->checkpoint[k]));
-    return bl_print_json(json_pack("{s:s, s:s, s:I, s:I, s:s, s:b, s:I, s:o, s:o, s:I, s:I}", "job", job->id, "program",
+        if (!view->independent)
+            json_array_append_new(list, json_checkpoint(&view->checkpoint[k]));
+    return bl_print_json(json_pack("{s:s, s:s, s:I, s:I, s:s, s:b, s:I, s:o, s:o, s:o, s:I, s:I}", "job", job->id, "program",
         bl_text_clean(job->program).s, "ranks", (json_int_t)job->ranks, "incarnation", (json_int_t)job->incarnation, "state",
         bl_text_clean(job->state).s, "alive", bl_view_alive(view, &who) != BL_ALIVE_NO, "started_ns",
         (json_int_t)job->started_ns, "restart", restart ? json_integer(restart->number) : json_null(), "checkpoints", list,
-        "quarantined", (json_int_t)view->quarantined, "temporaries", (json_int_t)view->temporaries), err);
+        "independent", view->independent ? json_own(view) : json_null(), "quarantined", (json_int_t)view->quarantined, "temporaries", (json_int_t)view->temporaries), err);
 }
 
 static int run(const bl_args *args, bl_error *err)
@@ -109,7 +174,7 @@ static int run(const bl_args *args, bl_error *err)
         rc = print_json(&view, err);
     } else {
         print_job(&view);
-        rc = print_committed(&view, err);
+        rc = view.independent ? print_own(&view, err) : print_committed(&view, err);
         print_leftovers(&view);
     }
     bl_view_free(&view);
@@ -121,8 +186,8 @@ const bl_command bl_command_ls = {
     .summary = "the job and its checkpoints, and which one a restart would use",
     .usage = "usage: belay ls [--dir DIR] [--json]\n"
              "\n"
-             "Lists the job and its committed checkpoints.  Only commit records and file names are looked at; belay verify\n"
-             "reads the data.\n"
+             "Lists the job and its checkpoints: those committed by all ranks together, or, where each rank checkpoints on its\n"
+             "own, those of each rank.  Only records, names and headers are looked at; belay verify reads the data.\n"
              "\n"
              "  --dir DIR  the job directory (default: BELAY_DIR, or belay.d)\n"
              "  --json     for programs\n",

@@ -232,6 +232,36 @@ static int print_json(const bl_view *view, const bl_view_checkpoint *c, const bl
     return bl_print_json(out, err);
 }
 
+/* An independent checkpoint is one file; without --rank it is rank 0's. */
+static int show_own(const bl_args *args, const bl_view *view, bl_error *err)
+{
+    const bl_view_file *file;
+    bl_reader *reader;
+    const bl_snapshot *snapshot;
+    if (args->rank >= view->job->ranks)
+        return bl_fail(err, BELAY_ERR_ARG, "--rank %u: this job has ranks 0 to %u", args->rank, view->job->ranks - 1);
+    int rc = bl_view_named_file(view, args->rank, args->word, &file, err);
+    if (rc == BELAY_OK)
+        rc = bl_snapshot_open(view->store, file->rank, file->number, NULL, &reader, &snapshot, err);
+    if (rc != BELAY_OK)
+        return rc;
+    if (args->json)
+        rc = bl_print_json(json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "checkpoint", (json_int_t)file->number, "bytes",
+            (json_int_t)file->bytes, "incarnation", (json_int_t)snapshot->incarnation, "safe_point",
+            (json_int_t)snapshot->safe_point, "time_ns", (json_int_t)snapshot->time_ns, "compute_seconds", snapshot->compute_s,
+            "snapshot", json_snapshot(snapshot)), err);
+    else {
+        printf("Checkpoint %u of rank %u: taken by incarnation %u, %s\n", file->number, file->rank, snapshot->incarnation,
+               bl_text_clean(snapshot->protocol).s);
+        printf("  safe point  %s\n  taken       %s (%s), after %s of useful work\n  file        rank-%05u/ckpt-%06u.h5, %s\n",
+               bl_text_number(snapshot->safe_point).s, bl_text_time(snapshot->time_ns).s, bl_text_age(snapshot->time_ns).s,
+               bl_text_seconds(snapshot->compute_s).s, file->rank, file->number, bl_text_size(file->bytes).s);
+        rc = print_variables(snapshot, err);
+    }
+    bl_snapshot_close(reader);
+    return rc;
+}
+
 /* The record is shown even when the snapshot cannot be: the error comes last. */
 static int show(const bl_args *args, const bl_view *view, bl_error *err)
 {
@@ -267,7 +297,7 @@ static int run(const bl_args *args, bl_error *err)
     bl_view view;
     int rc = bl_view_load(args->dir, &view, err);
     if (rc == BELAY_OK) {
-        rc = show(args, &view, err);
+        rc = view.independent ? show_own(args, &view, err) : show(args, &view, err);
         bl_view_free(&view);
     }
     return rc == BELAY_OK ? BL_EXIT_OK : bl_exit_of(err);

@@ -211,6 +211,54 @@ static void make_recovered(const char *dir, const job_state dead[4], const job_s
     bl_store_close(store);
 }
 
+/* --- independent checkpoints --- */
+
+/* What rank has sent to and received from the other one when it takes its checkpoint `number`. */
+static void write_own(bl_store *store, uint32_t rank, uint32_t number, uint64_t sent, uint64_t received)
+{
+    bl_error err;
+    bl_digest digest;
+    int32_t step = (int32_t)(10 * number);
+    const bl_variable variables[] = {{.name = "step", .type = BL_TYPE_I32, .element = 4, .data = &step}};
+    const bl_channel channels[] = {{1, (int32_t)(1 - rank), 7, sent, received}};
+    uint64_t safe_point = 10 * (uint64_t)number + 5 * rank;
+    bl_snapshot snapshot = {
+        .rank = rank, .ranks = 2, .checkpoint = number, .incarnation = bl_store_job(store)->incarnation,
+        .safe_point = safe_point, .time_ns = time_of(safe_point), .compute_s = (double)safe_point / 2, .protocol = "independent",
+        .variables = variables, .nvariables = 1, .channels = channels, .nchannels = 1};
+    must(bl_snapshot_write(store, &snapshot, &digest, &err), &err);
+}
+
+static void end_own(bl_store *store, uint32_t rank, uint32_t last, uint64_t sent, uint64_t received, job_state state)
+{
+    bl_error err;
+    bl_live live;
+    uint64_t safe_point = 10 * (uint64_t)last + 5 * rank;
+    must(bl_live_create(store, rank, &live, &err), &err);
+    bl_live_slot *slot = slot_of(&live, (int32_t)(1 - rank), 7);
+    slot->sent = sent;
+    slot->received = received;
+    const job_checkpoint c = {.number = last, .safe_point = safe_point};
+    fill_header(live.header, &(job_tables){.last = &c, .host = rank ? "node8" : "node7", .pid = 4242}, &state);
+    bl_live_unmap(&live);
+}
+
+/* The domino of the textbooks: a message to rank 0 before, and one to rank 1 after each checkpoint of rank 0; each
+ * checkpoint of rank 1 after that.  With `quiet` no messages at all. */
+static void make_domino(const char *dir, int quiet)
+{
+    bl_error err;
+    bl_store *store = job_new(dir, 2);
+    for (uint32_t k = 1; k <= 4; k++) {
+        write_own(store, 0, k, quiet ? 0 : k - 1, quiet ? 0 : k);
+        write_own(store, 1, k, quiet ? 0 : k, quiet ? 0 : k);
+    }
+    end_own(store, 0, 4, quiet ? 0 : 4, quiet ? 0 : 4, (job_state){BL_LIVE_KILLED, 1, 48});
+    end_own(store, 1, 4, quiet ? 0 : 4, quiet ? 0 : 4, (job_state){BL_LIVE_STARTED, 0, 49});
+    must(bl_store_set_state(store, "failed", &err), &err);
+    bl_store_close(store);
+}
+
 int job_scenario(const char *dir, const char *name)
 {
     static const job_state dead[4] = {{BL_LIVE_STARTED, 0, 27}, {BL_LIVE_STARTED, 0, 26}, {BL_LIVE_KILLED, 1, 27},
@@ -237,6 +285,10 @@ int job_scenario(const char *dir, const char *name)
         make_recovered(dir, dead, finished);
     else if (strcmp(name, "chain") == 0)
         job_chain(dir, 40);
+    else if (strcmp(name, "domino") == 0)
+        make_domino(dir, 0);
+    else if (strcmp(name, "quiet") == 0)
+        make_domino(dir, 1);
     else
         return 0;
     return 1;

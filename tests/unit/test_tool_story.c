@@ -436,6 +436,75 @@ static void alive_means_running_and_a_living_process(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void independent_checkpoints_fall_like_dominoes_to_the_start(void **state)
+{
+    fixture *f = *state;
+    assert_int_equal(job_scenario(f->dir, "domino"), 1);
+    read_story(f, UINT32_MAX);
+    assert_int_equal(f->story.source, BL_STORY_INDEPENDENT);
+    assert_int_equal(bl_story_last(&f->story, 0), 4);
+    assert_int_equal(bl_story_last(&f->story, 1), 4);
+    assert_int_equal(f->story.failed[0], 1);
+    assert_int_equal(f->story.failed[1], 0);
+    assert_line(f, 0, 0, 0, 0);
+    assert_int_equal(f->story.line.domino_depth, 8);
+}
+
+static void the_rank_that_has_sent_nothing_since_falls_alone(void **state)
+{
+    fixture *f = *state;
+    const uint8_t second[] = {0, 1};
+    assert_int_equal(job_scenario(f->dir, "domino"), 1);
+    read_story(f, UINT32_MAX);
+    solve(f, second);
+    assert_line(f, 999, 4, 0, 0);
+}
+
+/* What messages a hop speaks of: rank 1 goes back because of the one that rank 0 sent after its last checkpoint. */
+static void a_hop_knows_how_many_messages_it_speaks_of(void **state)
+{
+    fixture *f = *state;
+    bl_error err;
+    bl_hop *hops;
+    size_t count;
+    uint64_t messages[2];
+    assert_int_equal(job_scenario(f->dir, "domino"), 1);
+    read_story(f, UINT32_MAX);
+    assert_int_equal(bl_line_why(f->story.graph, &f->story.line, 1, &hops, &count, &err), BELAY_OK);
+    assert_true(count > 2);
+    bl_story_count(&f->story, &hops[count - 2], 1, messages);
+    assert_int_equal(hops[count - 2].rank, 1);
+    assert_int_equal(messages[0], 1);
+    free(hops);
+}
+
+static void what_a_rank_loses_is_counted_from_its_own_checkpoint(void **state)
+{
+    fixture *f = *state;
+    uint64_t points;
+    double seconds;
+    assert_int_equal(job_scenario(f->dir, "domino"), 1);
+    read_story(f, UINT32_MAX);
+    bl_story_loss(&f->story, 1, 4, &points, &seconds);
+    assert_int_equal(points, 4);
+    assert_float_equal(seconds, 2, 1e-6);
+    bl_story_loss(&f->story, 1, 0, &points, &seconds);
+    assert_int_equal(points, 49);
+    assert_float_equal(seconds, 24.5, 1e-6);
+}
+
+static void no_table_means_that_anything_may_have_been_sent(void **state)
+{
+    fixture *f = *state;
+    char path[160];
+    assert_int_equal(job_scenario(f->dir, "domino"), 1);
+    snprintf(path, sizeof path, "%s/rank-00000/live-0000", f->dir);
+    assert_int_equal(unlink(path), 0);
+    read_story(f, UINT32_MAX);
+    assert_int_equal(f->story.failed[0], 1);
+    assert_line(f, 0, 0, 0, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -459,6 +528,11 @@ int main(void)
         TEST(restart_needs_every_snapshot_and_a_good_record),
         TEST(one_missing_copy_of_a_record_is_seen),
         TEST(alive_means_running_and_a_living_process),
+        TEST(independent_checkpoints_fall_like_dominoes_to_the_start),
+        TEST(the_rank_that_has_sent_nothing_since_falls_alone),
+        TEST(a_hop_knows_how_many_messages_it_speaks_of),
+        TEST(what_a_rank_loses_is_counted_from_its_own_checkpoint),
+        TEST(no_table_means_that_anything_may_have_been_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
