@@ -39,3 +39,12 @@ check_PROGRAMS += tests/mpi/variables
 tests_mpi_variables_SOURCES = tests/mpi/variables.c
 tests_mpi_variables_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_variables_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
+
+# every call against mpi.h, and the traps of counting
+mpi_coverage_scripts = tests/mpi/coverage.sh tests/mpi/traps.sh
+MPI_TESTS += $(mpi_coverage_scripts)
+EXTRA_DIST += $(mpi_coverage_scripts)
+check_PROGRAMS += tests/mpi/traps
+tests_mpi_traps_SOURCES = tests/mpi/traps.c
+tests_mpi_traps_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
+tests_mpi_traps_LDADD = src/mpi/libbelay.la libbl_store.la libbl_util.la $(MPI_LIBS)

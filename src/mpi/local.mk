@@ -1,6 +1,6 @@
 lib_LTLIBRARIES += src/mpi/libbelay.la
-src_mpi_libbelay_la_SOURCES = src/mpi/init.c src/mpi/comms.c src/mpi/requests.c src/mpi/p2p.c src/mpi/inject.c src/mpi/objects.c src/mpi/threads.c \
-	src/mpi/report.c src/mpi/variables.c src/mpi/recover.c src/mpi/checkpoint.c src/mpi/coordinated.c \
+src_mpi_libbelay_la_SOURCES = src/mpi/init.c src/mpi/comms.c src/mpi/requests.c src/mpi/p2p.c src/mpi/inject.c \
+	src/mpi/objects.c src/mpi/threads.c src/mpi/report.c src/mpi/variables.c src/mpi/recover.c src/mpi/checkpoint.c src/mpi/coordinated.c \
 	src/mpi/independent.c src/mpi/snapshot.c src/mpi/checkpoint.h src/mpi/runtime.h
 nodist_src_mpi_libbelay_la_SOURCES = src/mpi/wrappers.c src/mpi/calls.inc
 # -fno-plt: a wrapper is a call more, and this makes it one jump less.
@@ -17,3 +17,10 @@ src/mpi/wrappers.c: $(srcdir)/src/mpi/calls.def $(srcdir)/src/mpi/wrap.awk
 BUILT_SOURCES += src/mpi/calls.inc src/mpi/wrappers.c
 CLEANFILES += src/mpi/calls.inc src/mpi/wrappers.c
 EXTRA_DIST += src/mpi/calls.def src/mpi/wrap.awk src/mpi/belay.map src/mpi/README.md
+EXTRA_DIST += src/mpi/others.def src/mpi/coverage.awk
+dist_doc_DATA += doc/mpi-coverage.md
+
+# The page is committed: it is made again by hand, when a table has changed, and tests/mpi/coverage.sh says so.
+mpi-coverage:
+	$(AWK) -f $(srcdir)/src/mpi/coverage.awk $(srcdir)/src/mpi/calls.def $(srcdir)/src/mpi/others.def >$(srcdir)/doc/mpi-coverage.md
+.PHONY: mpi-coverage

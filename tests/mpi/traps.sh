@@ -1,0 +1,23 @@
+#!/bin/sh
+# The traps of counting: the live table against what the program knows it has done; and what is refused is said at the call.
+. "${0%/*}/lib.sh"
+
+ways="get_status probe cancel idup overtaking files"
+run single --every 1 --stable process "$programs/traps" $ways hook nothing tags
+for way in $ways hook nothing tags; do
+    check "$way: the counters are the truth on all ranks" test "$(count "^$way rank [0-3]: the truth")" = 4
+done
+check "exit status 0" ended 0
+check "a file opened for writing is said to be output that recovery cannot take back, once" \
+    test "$(count '^belay: rank 0: traps-output is opened for writing: .* recovery cannot take back')" = 1
+
+run windows --every 1 --stable process "$programs/traps" windows
+check "windows: fences, posts and completions are counted" test "$(count '^windows rank [0-3]: the truth')" = 4
+check "windows: refused at the call, with its name, once" test "$(count '^belay: rank 0: MPI_Win_create: from here on no checkpoint')" = 1
+run traced --every never "$programs/traps" windows files
+check "without checkpoints: nothing is said of windows and files" test "$(count '^belay: .*\(MPI_Win_create\|opened for writing\)')" = 0
+
+run threads --every never "$programs/traps" threads
+check "MPI_THREAD_MULTIPLE: what several threads send on one channel is counted" test "$(count '^threads rank [0-3]: the truth')" = 4
+check "MPI_THREAD_MULTIPLE: exit status 0" ended 0
+summary
