@@ -428,6 +428,29 @@ static void room_for_more_messages_than_memory_is_refused(void **unused)
     bl_graph_free(graph);
 }
 
+static void a_series_of_collectives_names_only_what_changes(void **unused)
+{
+    (void)unused;
+    const uint32_t last[] = {2, 2, 2}, pair[] = {0, 1}, ones[] = {1, 1}, two[] = {2}, one[] = {1}, never[] = {0}, outsider[] = {2};
+    bl_graph *graph;
+    bl_line line;
+    assert_int_equal(bl_graph_new(3, last, &graph, NULL), BELAY_OK);
+    assert_int_equal(bl_graph_collective_next(graph, 1, pair, two, NULL), BELAY_ERR_ARG);
+    assert_int_equal(bl_graph_collective(graph, 2, pair, ones, NULL), BELAY_OK);
+    assert_int_equal(bl_graph_collective_next(graph, 1, outsider, two, NULL), BELAY_ERR_ARG);
+    assert_int_equal(bl_graph_collective_next(graph, 1, pair, one, NULL), BELAY_ERR_ARG);
+    assert_int_equal(bl_graph_collective_next(graph, 0, pair, one, NULL), BELAY_ERR_ARG);
+    assert_int_equal(bl_graph_collective_next(graph, 1, pair, two, NULL), BELAY_OK);       /* (2,1) */
+    assert_int_equal(bl_graph_collective_next(graph, 1, pair + 1, never, NULL), BELAY_OK); /* (2,-): rank 1 has not started it */
+    assert_int_equal(bl_line_solve(graph, BL_LINE_CONSISTENT, NULL, &line, NULL), BELAY_OK);
+    assert_int_equal(line.cut[0], 0);
+    assert_int_equal(line.cut[1], 0);
+    assert_int_equal(line.cut[2], 2);
+    assert_int_equal(bl_line_check(graph, BL_LINE_CONSISTENT, NULL, &line, NULL), BELAY_OK);
+    bl_line_clear(&line);
+    bl_graph_free(graph);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -442,6 +465,7 @@ int main(void)
         cmocka_unit_test(a_dependency_rolls_the_receiver_back_to_before_its_interval),
         cmocka_unit_test(an_undelivered_message_is_lost_only_when_its_receiver_rolls_back),
         cmocka_unit_test(a_collective_is_undone_for_all_or_for_none),
+        cmocka_unit_test(a_series_of_collectives_names_only_what_changes),
         cmocka_unit_test(why_names_each_dependency_back_to_the_failure),
         cmocka_unit_test(why_tells_an_undelivered_message_from_a_delivered_one),
         cmocka_unit_test(a_rank_that_keeps_its_state_has_no_certificate),
