@@ -36,14 +36,15 @@ includes util "\"(util/.*|belay_codes.h|config.h)\"|$pure|<time.h>"
 includes line "\"(line/.*|util/.*|belay_codes.h)\"|$pure"
 includes protocol "\"(protocol/.*|util/.*|belay_codes.h)\"|$pure"
 includes store "\"(store/.*|util/.*|belay_codes.h|config.h)\"|$any"
-includes mpi "\"(mpi/.*|protocol/.*|line/.*|store/.*|util/.*|belay.h|belay_codes.h|config.h)\"|$any"
+includes recovery "\"(recovery/.*|line/.*|store/.*|util/.*|belay_codes.h)\"|$pure"
+includes mpi "\"(mpi/.*|protocol/.*|recovery/.*|line/.*|store/.*|util/.*|belay.h|belay_codes.h|config.h)\"|$any"
 includes fortran "\"(mpi/(runtime.h|calls.inc))\"|<mpi.h>|$any"
-includes run "\"(run/.*|line/.*|protocol/.*|store/.*|util/.*|belay_codes.h|config.h)\"|$any"
+includes run "\"(run/.*|recovery/.*|line/.*|protocol/.*|store/.*|util/.*|belay_codes.h|config.h)\"|$any"
 includes tool "\"(tool/.*|run/run.h|line/.*|protocol/.*|store/.*|util/.*|belay_codes.h|config.h)\"|$any"
 check "only src/mpi and src/fortran include mpi.h" not grep -l '<mpi\.h>' "$src"/src/util/* "$src"/src/line/* "$src"/src/protocol/* \
-    "$src"/src/store/* "$src"/src/run/* "$src"/src/tool/*
+    "$src"/src/store/* "$src"/src/recovery/* "$src"/src/run/* "$src"/src/tool/*
 check "only src/store includes hdf5.h" not grep -l '<hdf5\.h>' "$src"/src/util/* "$src"/src/line/* "$src"/src/protocol/* \
-    "$src"/src/mpi/* "$src"/src/run/* "$src"/src/tool/*
+    "$src"/src/mpi/* "$src"/src/recovery/* "$src"/src/run/* "$src"/src/tool/*
 
 # --- who asks for what ---
 # A compiler may ask for these on its own: checked variants, sanitizers, coverage.
@@ -60,7 +61,7 @@ memory='malloc|calloc|realloc|free|mem[a-z]*|str[a-z]*|v?snprintf|qsort|bsearch|
 asks line "bl_fail|$memory"
 asks protocol "bl_fail|sqrt|$memory"
 asks util "$memory|fopen|fclose|fgets|getenv|clock_gettime|__ctype_[a-z_]*"
-for folder in store run tool; do
+for folder in store recovery run tool; do
     symbols "$folder" | awk '{ print $NF }' | grep -E '^P?MPI_|^ompi_' >"$log"
     check "src/$folder asks for nothing of MPI" test ! -s "$log"
 done
