@@ -36,9 +36,12 @@ static int64_t earliest(const bl_story *story)
         if (from > 0 && from < first)
             first = from;
         for (uint32_t d = 1; d <= bl_story_last(story, rank); d++) {
-            int64_t at = bl_story_point(story, rank, d)->time_ns;
+            const bl_taken *point = bl_story_point(story, rank, d);
+            int64_t at = point->time_ns;
             if (at <= 0)
                 return 0;
+            if (d == 1 && point->compute_s > 0 && point->compute_s * 1e9 < (double)at) /* so long had it worked by then */
+                at -= (int64_t)(point->compute_s * 1e9);
             first = at < first ? at : first;
         }
     }
@@ -54,6 +57,7 @@ static double seconds_from(int64_t ns, int64_t zero)
 static bool by_clock(bl_layout *l, int64_t zero)
 {
     const bl_story *story = l->story;
+    double newest = 0;
     for (uint32_t rank = 0; rank < story->ranks; rank++) {
         uint32_t last = bl_story_last(story, rank);
         double *at = l->at + story->first[rank];
@@ -65,13 +69,13 @@ static bool by_clock(bl_layout *l, int64_t zero)
                 return false;
         }
         l->end[rank] = end > zero ? seconds_from(end, zero) : 0;
-        if (l->end[rank] < at[last])
-            l->end[rank] = at[last];
+        newest = fmax(newest, at[last]);
         l->length = l->end[rank] > l->length ? l->end[rank] : l->length;
     }
-    for (uint32_t rank = 0; rank < story->ranks; rank++)
-        if (!story->seen[rank])
-            l->end[rank] = l->length;
+    if (l->length < newest * 1.02)
+        l->length = newest * 1.02;
+    for (uint32_t rank = 0; rank < story->ranks; rank++) /* a table dates the last safe point, and its rank went on from there */
+        l->end[rank] = l->length;
     return l->length > 0;
 }
 

@@ -71,7 +71,9 @@ int bl_story_points(bl_story *story, const uint32_t *last, bl_error *err)
 static double since(const bl_live_header *table)
 {
     int64_t from = table->checkpoint_ns ? table->checkpoint_ns : table->first_step_ns;
-    return from > 0 && table->safe_point_ns >= from ? bl_seconds(table->safe_point_ns) - bl_seconds(from) : NAN;
+    if (from <= 0 || table->safe_point_ns <= 0)
+        return NAN;
+    return table->safe_point_ns > from ? bl_seconds(table->safe_point_ns) - bl_seconds(from) : 0; /* it is dated now and then */
 }
 
 int bl_story_table(bl_story *story, uint32_t rank, bl_live *live, bl_error *err)

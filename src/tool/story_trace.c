@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #include "store/trace_file.h"
 #include "tool/text.h"
+#include "util/clock.h"
 
 /* The whole file, NUL-terminated; malloc'ed. */
 static int read_whole(int fd, const char *path, size_t size, char **text, bl_error *err)
@@ -87,6 +89,14 @@ static int load_ranks(loader *l, const bl_trace_rank *rank, bl_error *err)
     return rc == BELAY_OK ? bl_graph_new(story->ranks, l->last, &story->graph, err) : rc;
 }
 
+/* By the work counted; by the clock where the rank died without counting it. */
+static double since(const bl_trace_rank *rank, const bl_taken *newest)
+{
+    if (rank->compute_s > newest->compute_s)
+        return rank->compute_s - newest->compute_s;
+    return newest->time_ns > 0 && rank->time_ns >= newest->time_ns ? bl_seconds(rank->time_ns) - bl_seconds(newest->time_ns) : NAN;
+}
+
 static int load_points(loader *l, const bl_trace_rank *rank, bl_error *err)
 {
     bl_story *story = l->story;
@@ -99,7 +109,7 @@ static int load_points(loader *l, const bl_trace_rank *rank, bl_error *err)
             story->point[at++] = (bl_taken){row[k].number, row[k].safe_point, row[k].time_ns, row[k].compute_s};
     for (uint32_t k = 0; rc == BELAY_OK && k < story->ranks; k++) {
         const bl_taken *start = bl_story_point(story, k, 0), *newest = bl_story_point(story, k, l->last[k]);
-        story->since_s[k] = rank[k].compute_s - newest->compute_s;
+        story->since_s[k] = since(&rank[k], newest);
         story->table[k].first_step_ns = start->time_ns;
     }
     return rc;
@@ -178,6 +188,10 @@ static int read_file(bl_story *story, const char *path, bl_error *err)
     if (rc != BELAY_OK)
         return rc;
     story->source = BL_STORY_FILE;
+    if (l.header->program[0]) {
+        bl_text name = bl_text_clean(story->from), program = bl_text_clean(l.header->program);
+        snprintf(story->from, sizeof story->from, "%.80s, %.100s, incarnation %u", name.s, program.s, l.header->incarnation);
+    }
     rc = load(&l, rank, err);
     bl_trace_file_close(l.file);
     bl_series_clear(&l.series);
