@@ -44,6 +44,25 @@ expect 2 line "$work/domino" --dir "$work/domino"
 expect 2 line "$work/nowhere"
 expect 2 line "$work/domino" --fail 2
 
+# --- a trace file tells what the job directory tells ---
+./tests/unit/test_tool_make "$work/domino.h5" trace || exit 99
+for fail in 0 1 all node:node8; do
+    for source in domino domino.h5; do
+        expect 0 line "$work/$source" --fail $fail
+        sed -n '/^Recovery line/,/^The same messages/p' "$work/out" >"$work/$source.line"
+    done
+    cmp "$work/domino.line" "$work/domino.h5.line" || { diff "$work/domino.line" "$work/domino.h5.line"; fail "the trace file differs, --fail $fail"; }
+done
+expect 0 line "$work/domino.h5"
+says 'rank 0 failed at safe point 48'
+size=$(wc -c <"$work/domino.h5")
+for at in 0 $((size / 4)) $((size / 2)) $((size - 40)); do
+    cp "$work/domino.h5" "$work/bad.h5"
+    truncate -s $at "$work/bad.h5"
+    timeout 60 ./belay line "$work/bad.h5" >"$work/out" 2>&1
+    [ $? -gt 0 ] && [ $? -le 2 ] || fail "a trace file of $at bytes is taken"
+done
+
 # --- traces that are none ---
 echo 'r m' >"$work/no.trace"
 expect 2 line "$work/no.trace"

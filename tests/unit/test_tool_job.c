@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "store/trace_file.h"
+
 static const int64_t noon = 1700000000 * (int64_t)1000000000; /* when the first checkpoint was taken */
 static const int64_t second = 1000000000;
 
@@ -259,6 +261,33 @@ static void make_domino(const char *dir, int quiet)
     bl_store_close(store);
 }
 
+/* The same domino as a trace file: what rank 0 sends in interval k + 1 rank 1 receives in its interval k. */
+static void write_trace(const char *path)
+{
+    bl_error err;
+    bl_trace_writer *out;
+    const bl_trace_header header = {.program = "./heat2d", .protocol = "independent", .ranks = 2, .dependencies = 8};
+    bl_trace_rank rank[2] = {{.host = "node7", .checkpoints = 4, .failed = 1}, {.host = "node8", .checkpoints = 4}};
+    for (uint32_t r = 0; r < 2; r++) {
+        rank[r].safe_point = 48 + r;
+        rank[r].time_ns = time_of(rank[r].safe_point);
+        rank[r].compute_s = (double)rank[r].safe_point / 2;
+    }
+    must(bl_trace_file_create(path, false, &header, rank, &out, &err), &err);
+    for (uint32_t r = 0; r < 2; r++)
+        for (uint32_t k = 0; k <= 4; k++) {
+            uint64_t safe_point = k ? 10 * (uint64_t)k + 5 * r : 0;
+            const bl_trace_checkpoint row = {safe_point, time_of(safe_point), (double)safe_point / 2, k, 0};
+            must(bl_trace_file_add_checkpoints(out, &row, 1, &err), &err);
+        }
+    for (uint32_t r = 0; r < 2; r++)
+        for (uint32_t k = 1; k <= 4; k++) {
+            const bl_trace_dependency row = {r, r ? k : k + 1, 1 - r, k, 1};
+            must(bl_trace_file_add_dependencies(out, &row, 1, &err), &err);
+        }
+    must(bl_trace_file_finish(out, &err), &err);
+}
+
 int job_scenario(const char *dir, const char *name)
 {
     static const job_state dead[4] = {{BL_LIVE_STARTED, 0, 27}, {BL_LIVE_STARTED, 0, 26}, {BL_LIVE_KILLED, 1, 27},
@@ -289,6 +318,8 @@ int job_scenario(const char *dir, const char *name)
         make_domino(dir, 0);
     else if (strcmp(name, "quiet") == 0)
         make_domino(dir, 1);
+    else if (strcmp(name, "trace") == 0)
+        write_trace(dir);
     else
         return 0;
     return 1;
