@@ -63,7 +63,7 @@ static json_t *json_pairs(const bl_report *r)
 
 static json_t *json_whatif(const bl_report *r)
 {
-    static const char *const name[BL_CHOICES] = {"recorded", "coordinated", "induced", "logged"};
+    static const char *const name[BL_CHOICES] = {"recorded", "coordinated", "induced", "induced_fdas", "induced_hmnr", "logged"};
     json_t *out = json_object();
     for (size_t k = 0; k < BL_CHOICES; k++) {
         const bl_outcome *o = &r->whatif.outcome[k];

@@ -460,7 +460,7 @@ static bl_text place_in(const bl_report *r, const bl_outcome *o, enum bl_choice 
 
 static int print_whatif(const bl_report *r, bl_error *err)
 {
-    static const char *const name[BL_CHOICES] = {"as recorded", "checkpoint=coordinated", "checkpoint=induced (BCS)",
+    static const char *const name[BL_CHOICES] = {"as recorded", "checkpoint=coordinated", "checkpoint=induced (BCS)", "induced by FDAS", "induced by HMNR",
                                                  "all messages logged"};
     bl_table table = {.columns = "lrlrrr"};
     static const char *const head[] = {"", "ranks back", "restart at", "lose, a rank", "forced", "to log"};

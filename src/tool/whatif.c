@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/induced.h"
 #include "tool/layout.h"
 
-/* Messages that are replayed one by one, at most. */
-enum { REPLAY_MAX = 4000000 };
+/* Messages that are replayed one by one, and words that ride on all of them together, at most. */
+enum { REPLAY_MAX = 4000000, WORDS_MAX = 1 << 26 };
 
 static uint64_t all_messages(const bl_story *story)
 {
@@ -44,7 +45,7 @@ static int logging(const bl_story *story, bl_outcome *o, bl_error *err)
     return BELAY_OK;
 }
 
-/* --- BCS replayed over what was recorded --- */
+/* --- induced checkpoints, replayed over what was recorded --- */
 
 enum kind { SEND, RECEIVE, CHECKPOINT, COLLECTIVE };
 typedef struct event { double at; enum kind kind; uint32_t rank; size_t which; } event;
@@ -54,9 +55,12 @@ typedef struct replay {
     bl_layout layout;
     event *event;        /* [events] */
     size_t events;
-    uint32_t *index;     /* [ranks] the BCS index lc */
+    bl_induced *state;   /* [ranks] */
+    uint32_t *words;     /* of these */
+    uint32_t *message;   /* [flows] what rides on each, `ride` words */
+    size_t ride;
+    uint32_t *passed;    /* [ranks] */
     uint32_t *last;      /* [ranks] checkpoints so far */
-    uint32_t *carried;   /* [flows] the index that rides on it */
     bl_flow *flow;       /* [flows] with the intervals it has now */
     bl_part *part;       /* the same for collectives */
     double *at;          /* [count] when each checkpoint was taken, and ... */
@@ -78,31 +82,33 @@ static int by_time(const void *a, const void *b)
     return x->rank < y->rank ? -1 : x->rank > y->rank;
 }
 
-static void checkpoint(replay *r, uint32_t rank, uint32_t index, double at)
+static void checkpoint(replay *r, uint32_t rank, double at)
 {
-    r->index[rank] = index;
     r->last[rank]++;
     r->by[r->count] = rank;
     r->at[r->count++] = at;
 }
 
-static void force(replay *r, uint32_t rank, uint32_t index, double at)
+static void receive(replay *r, uint32_t rank, const uint32_t *message, double at)
 {
-    if (index <= r->index[rank])
+    if (!bl_induced_receive(&r->state[rank], message))
         return;
     r->forced++;
-    checkpoint(r, rank, index, at);
+    checkpoint(r, rank, at);
 }
 
+/* BCS: everybody hears the highest index. */
 static void collect(replay *r, size_t c, double at)
 {
     const bl_story *story = r->story;
     uint32_t most = 0;
-    for (size_t m = story->hub[c]; m < story->hub[c + 1]; m++)
-        most = r->index[story->part[m].rank] > most ? r->index[story->part[m].rank] : most;
+    for (size_t m = story->hub[c]; m < story->hub[c + 1]; m++) {
+        uint32_t index = r->state[story->part[m].rank].index;
+        most = index > most ? index : most;
+    }
     for (size_t m = story->hub[c]; m < story->hub[c + 1]; m++) {
         uint32_t rank = story->part[m].rank;
-        force(r, rank, most, at);
+        receive(r, rank, &most, at);
         r->part[m] = (bl_part){rank, r->last[rank] + 1, 0};
     }
 }
@@ -114,13 +120,16 @@ static void play(replay *r)
         switch (e->kind) {
         case SEND:
             r->flow[e->which].sent_in = r->last[e->rank] + 1;
-            r->carried[e->which] = r->index[e->rank];
+            bl_induced_send(&r->state[e->rank], r->flow[e->which].to, r->message + e->which * r->ride);
             break;
         case RECEIVE:
-            force(r, e->rank, r->carried[e->which], e->at);
+            receive(r, e->rank, r->message + e->which * r->ride, e->at);
             r->flow[e->which].received_in = r->last[e->rank] + 1;
             break;
-        case CHECKPOINT: checkpoint(r, e->rank, r->index[e->rank] + 1, e->at); break;
+        case CHECKPOINT:
+            bl_induced_checkpoint(&r->state[e->rank]);
+            checkpoint(r, e->rank, e->at);
+            break;
         case COLLECTIVE: collect(r, e->which, e->at); break;
         }
     }
@@ -178,9 +187,8 @@ static double lost(const replay *r, const bl_line *line)
     for (uint32_t rank = 0; rank < r->story->ranks; rank++)
         if (line->cut[rank] <= r->last[rank])
             sum += r->layout.end[rank] - (line->cut[rank] ? 0 : r->layout.at[r->story->first[rank]]);
-    memset(r->index, 0, r->story->ranks * sizeof *r->index); /* from here on: how many of its checkpoints went by */
     for (size_t k = 0; k < r->count; k++)
-        if (++r->index[r->by[k]] == line->cut[r->by[k]] && line->cut[r->by[k]] <= r->last[r->by[k]])
+        if (++r->passed[r->by[k]] == line->cut[r->by[k]] && line->cut[r->by[k]] <= r->last[r->by[k]])
             sum -= r->at[k];
     return sum;
 }
@@ -206,24 +214,30 @@ static int solve(replay *r, bl_outcome *o, bl_error *err)
     return BELAY_OK;
 }
 
-static int induced(const bl_story *story, bl_outcome *o, bl_error *err)
+static int induced(const bl_story *story, enum bl_induced_rule rule, bl_outcome *o, bl_error *err)
 {
-    replay r = {.story = story};
+    replay r = {.story = story, .ride = bl_induced_message_words(rule, story->ranks)};
     size_t parts = story->hub[story->hubs], points = story->first[story->ranks], most = points + story->flows + parts;
-    if (most > REPLAY_MAX)
+    size_t state = bl_induced_state_words(rule, story->ranks);
+    bool large = most > REPLAY_MAX || (story->flows + 1) * r.ride > WORDS_MAX || story->ranks * state > WORDS_MAX;
+    if (large || (story->hubs && rule != BL_INDUCED_BCS)) /* the other rules say nothing of collectives */
         return BELAY_OK;
     int rc = bl_layout_make(story, &r.layout, err);
     r.event = malloc((points + 2 * story->flows + story->hubs) * sizeof *r.event);
-    r.index = calloc(story->ranks, sizeof *r.index);
+    r.state = calloc(story->ranks, sizeof *r.state);
+    r.words = calloc(story->ranks * state + 1, sizeof *r.words);
+    r.message = calloc((story->flows + 1) * r.ride + 1, sizeof *r.message);
+    r.passed = calloc(story->ranks, sizeof *r.passed);
     r.last = calloc(story->ranks, sizeof *r.last);
-    r.carried = calloc(story->flows + 1, sizeof *r.carried);
     r.flow = malloc((story->flows + 1) * sizeof *r.flow);
     r.part = malloc((parts + 1) * sizeof *r.part);
     r.at = malloc(most * sizeof *r.at);
     r.by = malloc(most * sizeof *r.by);
-    if (rc == BELAY_OK && !(r.event && r.index && r.last && r.carried && r.flow && r.part && r.at && r.by))
+    if (rc == BELAY_OK && !(r.event && r.state && r.words && r.message && r.passed && r.last && r.flow && r.part && r.at && r.by))
         rc = bl_fail(err, BELAY_ERR_MEMORY, "out of memory to replay %zu messages", story->flows);
     if (rc == BELAY_OK) {
+        for (uint32_t rank = 0; rank < story->ranks; rank++)
+            bl_induced_start(&r.state[rank], rule, rank, story->ranks, r.words + rank * state);
         list_events(&r);
         play(&r);
         rc = build(&r, err);
@@ -233,9 +247,11 @@ static int induced(const bl_story *story, bl_outcome *o, bl_error *err)
     bl_graph_free(r.graph);
     bl_layout_clear(&r.layout);
     free(r.event);
-    free(r.index);
+    free(r.state);
+    free(r.words);
+    free(r.message);
+    free(r.passed);
     free(r.last);
-    free(r.carried);
     free(r.flow);
     free(r.part);
     free(r.at);
@@ -249,5 +265,9 @@ int bl_whatif_make(const bl_story *story, bl_whatif *whatif, bl_error *err)
     whatif->outcome[BL_AS_RECORDED] = (bl_outcome){.known = true, .sum = bl_loss_sum(story, &story->line)};
     whatif->outcome[BL_COORDINATED] = coordinated(story);
     int rc = logging(story, &whatif->outcome[BL_LOGGING], err);
-    return rc == BELAY_OK ? induced(story, &whatif->outcome[BL_INDUCED], err) : rc;
+    if (rc == BELAY_OK)
+        rc = induced(story, BL_INDUCED_BCS, &whatif->outcome[BL_BCS], err);
+    if (rc == BELAY_OK)
+        rc = induced(story, BL_INDUCED_FDAS, &whatif->outcome[BL_FDAS], err);
+    return rc == BELAY_OK ? induced(story, BL_INDUCED_HMNR, &whatif->outcome[BL_HMNR], err) : rc;
 }

@@ -5,7 +5,7 @@
 
 #include "tool/loss.h"
 
-enum bl_choice { BL_AS_RECORDED, BL_COORDINATED, BL_INDUCED, BL_LOGGING, BL_CHOICES };
+enum bl_choice { BL_AS_RECORDED, BL_COORDINATED, BL_BCS, BL_FDAS, BL_HMNR, BL_LOGGING, BL_CHOICES };
 
 typedef struct bl_outcome {
     bool known;
