@@ -26,8 +26,9 @@
  * and verifies on every rank, so the loop goes on where it was.
  *
  * THE RULES
- *   - Between MPI_Init and MPI_Finalize, from the thread that calls MPI.  MPI_THREAD_MULTIPLE is refused at the first
- *     safe point in this version.
+ *   - Between MPI_Init and MPI_Finalize, one call at a time.  Under MPI_THREAD_MULTIPLE any thread may make it, but at a
+ *     safe point no other may be inside an MPI call or change protected variables; a thread that waits in MPI counts as
+ *     an outstanding request.
  *   - Every rank of MPI_COMM_WORLD protects its own variables (names and sizes may differ between ranks), then every
  *     rank calls belay_recover once, then safe points.
  *   - Safe points are collective in the loose sense: every rank passes the same ones in the same order, but nobody

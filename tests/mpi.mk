@@ -11,6 +11,10 @@ tests_mpi_breaker_SOURCES = tests/mpi/breaker.c
 tests_mpi_breaker_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_breaker_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
 
+check_PROGRAMS += tests/mpi/threaded
+tests_mpi_threaded_SOURCES = tests/mpi/threaded.c
+tests_mpi_threaded_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS) -pthread
+tests_mpi_threaded_LDADD = src/mpi/libbelay.la $(MPI_LIBS) -lpthread
 check_PROGRAMS += tests/mpi/ends tests/mpi/fence tests/mpi/newer
 tests_mpi_ends_SOURCES = tests/mpi/ends.c
 tests_mpi_ends_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)

@@ -85,10 +85,6 @@ static int attend(uint64_t safe_point, belay_status *status)
     bl_error err = { 0, "" };
     bl_rt.live.header->safe_point_ns = bl_now_ns();
     bl_inject_step(safe_point);
-    if (bl_rt.thread_level == MPI_THREAD_MULTIPLE) {
-        bl_fail(&err, BELAY_ERR_REFUSED, "belay_checkpoint: MPI_THREAD_MULTIPLE is not supported in this version: ask MPI_Init_thread for MPI_THREAD_SERIALIZED or less");
-        bl_end_job(&err);
-    }
     if (!bl_rt.recovered) {
         bl_fail(&err, BELAY_ERR_ARG, "belay_checkpoint: call belay_recover once before the first safe point");
         if (bl_rt.restore) bl_end_job(&err); /* it would go on from the start over the state of an unfinished job */
@@ -115,7 +111,12 @@ int belay_checkpoint(belay_status *status)
     }
     uint64_t safe_point = ++bl_rt.live.header->safe_point;
     belay_status s = { 0 };
-    int rc = safe_point < bl_rt.attention ? BELAY_OK : attend(safe_point, &s);
+    int rc = BELAY_OK;
+    if (safe_point >= bl_rt.attention) {
+        if (bl_rt.locked) bl_lock(); /* other threads stand still before their next MPI call while the state is taken */
+        rc = attend(safe_point, &s);
+        if (bl_rt.locked) bl_unlock();
+    }
     if (status) {
         s.resumed = bl_rt.restore != NULL;
         s.checkpoint = (int)bl_rt.checkpoint;

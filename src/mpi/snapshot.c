@@ -103,7 +103,7 @@ static void outstanding_text(char *text, size_t size)
     char name[MPI_MAX_OBJECT_NAME] = "no communicator", peer[32] = "any rank";
     if (r && r->comm) bl_comm_text(r->comm->handle, name, sizeof name);
     if (r && r->peer >= 0) snprintf(peer, sizeof peer, "rank %d", r->peer);
-    if (!r) snprintf(text, size, "a request is outstanding");
+    if (!r) snprintf(text, size, bl_rt.locked ? "another thread is inside an MPI call" : "a request is outstanding");
     else if (r->kind == BL_REQ_COLLECTIVE)
         snprintf(text, size, "the %s on %s (MPI call %" PRIu64 ") is not completed", bl_call_name(r->call), name, r->number);
     else
@@ -128,7 +128,8 @@ int bl_cut_refuse_outstanding(uint64_t safe_point)
     char text[400];
     outstanding_text(text, sizeof text);
     return bl_cut_refuse(safe_point, text, bl_rt.refused ? "run without checkpoints (--every never)"
-                                                         : "complete it with MPI_Wait or MPI_Test before belay_checkpoint");
+                                           : bl_request_outstanding() ? "complete it with MPI_Wait or MPI_Test before belay_checkpoint"
+                                                                      : "a safe point is where no thread waits in MPI");
 }
 
 void bl_cut_stable(const bl_cut *cut)

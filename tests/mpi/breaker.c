@@ -163,8 +163,7 @@ static void go(const char *name)
 
 int main(int argc, char **argv)
 {
-    int provided, threads = argc > 1 && !strcmp(argv[1], "threads");
-    MPI_Init_thread(&argc, &argv, threads ? MPI_THREAD_MULTIPLE : MPI_THREAD_SINGLE, &provided);
+    MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     big = calloc(BIG, 1);
     if (!big) MPI_Abort(MPI_COMM_WORLD, 1);

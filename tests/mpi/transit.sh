@@ -56,10 +56,17 @@ check "one-sided communication: refused from then on, with its reason" \
     test "$(count '^window rank . \(broken\|clean\) code -9 checkpoint 2: .*MPI_Win_create.*--every never')" = 8
 check "one-sided communication: the program ends as it would" ended 0
 
-run threads --every 1 --stable process "$programs/breaker" threads
-check "MPI_THREAD_MULTIPLE: refused with its reason" says 'MPI_THREAD_MULTIPLE is not supported in this version: ask MPI_Init_thread for'
-check "MPI_THREAD_MULTIPLE: not started again" restarts 0
-check "MPI_THREAD_MULTIPLE: exit status 1" ended 1
+run threads-calm --every never "$programs/threaded"
+reference=$(result_of "$log")
+check "MPI_THREAD_MULTIPLE: a result" ended 0
+run threads --every 5 --stable process --kill 2@step=23 "$programs/threaded"
+check "MPI_THREAD_MULTIPLE: goes on from checkpoint 4" says 'recovery line: checkpoint 4 (safe point 20)'
+check "MPI_THREAD_MULTIPLE: same result" same_result
+run threads-own --checkpoint independent --every 5 --stable process --kill 2@step=23 "$programs/threaded"
+check "MPI_THREAD_MULTIPLE, independent checkpoints: same result" same_result
+run threads-busy --every 5 --stable process "$programs/threaded" busy
+check "MPI_THREAD_MULTIPLE: a thread that waits in MPI is in the way" says 'rank 1: no checkpoint at safe point 5: another thread is inside an MPI call'
+check "MPI_THREAD_MULTIPLE: the program ends as it would" same_result
 
 check "nobody is left behind" nobody_left
 summary
