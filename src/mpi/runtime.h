@@ -229,7 +229,7 @@ static inline bl_way *bl_way_of(MPI_Comm comm, int peer, int tag)
 
 static inline int bl_way_leads(const bl_way *way, MPI_Comm comm, int peer, int tag)
 {
-    return __builtin_expect(way->handle == comm && way->peer == peer && way->tag == tag && way->slot, 1);
+    return __builtin_expect(way->handle == comm && way->peer == peer && way->tag == tag && way->slot, 1) != 0;
 }
 
 static inline bl_live_slot *bl_slot(MPI_Comm comm, int peer, int tag)

@@ -39,12 +39,13 @@ static int from_belay(const void *caller)
 #define WATCH(counter) \
     do { if (watching && from_belay(__builtin_return_address(0))) (counter)++; } while (0)
 static volatile int watching;
+#define HOOK __attribute__((visibility("default"))) /* the library has to find it */
 
-void *malloc(size_t size) { WATCH(allocations); return __libc_malloc(size); }
-void *calloc(size_t count, size_t size) { WATCH(allocations); return __libc_calloc(count, size); }
-void *realloc(void *old, size_t size) { WATCH(allocations); return __libc_realloc(old, size); }
+HOOK void *malloc(size_t size) { WATCH(allocations); return __libc_malloc(size); }
+HOOK void *calloc(size_t count, size_t size) { WATCH(allocations); return __libc_calloc(count, size); }
+HOOK void *realloc(void *old, size_t size) { WATCH(allocations); return __libc_realloc(old, size); }
 
-int pthread_mutex_lock(pthread_mutex_t *mutex)
+HOOK int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
     static int (*real)(pthread_mutex_t *);
     if (!real) *(void **)&real = dlsym(RTLD_NEXT, "pthread_mutex_lock");
