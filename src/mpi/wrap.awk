@@ -65,7 +65,8 @@ function then(name, args, what, may_wait) {
         print "    bl_file_collective(fh);"
         waits(name, args)
     } else if (class == "isend") {
-        then(name, args, "{\n        bl_sent(comm, dest, tag);\n        bl_request_made(*request, BL_REQ_SEND, BL_CALL_" short ", comm, dest, tag, 0);\n    }", 0)
+        print "    bl_sent(comm, dest, tag);" # before: whoever has received it finds it sent, also after a death in between
+        then(name, args, "bl_request_made(*request, BL_REQ_SEND, BL_CALL_" short ", comm, dest, tag, 0);", 0)
     } else if (class == "init") {
         then(name, args, "bl_request_made(*request, " kind ", BL_CALL_" short ", comm, " peer ", tag, 1);", 0)
     } else if (class == "icoll") {
