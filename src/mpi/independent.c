@@ -129,15 +129,22 @@ int bl_independent_choose(bl_error *err)
 
 /* --- a checkpoint of our own --- */
 
+static int refuse(uint64_t safe_point)
+{
+    if (!retry && bl_rt.folded) /* which of two messages with different tags was received tells no sum */
+        bl_cut_refuse(safe_point, "there are more (communicator, peer, tag) channels than are counted one by one",
+                      "use fewer tags, or --checkpoint coordinated");
+    else if (!retry)
+        bl_cut_refuse_outstanding(safe_point);
+    retry = 1;
+    return BELAY_ERR_PENDING;
+}
+
 static int take(uint64_t safe_point)
 {
     bl_error err = { 0, "" };
     int64_t began = bl_ticks_ns();
-    if (bl_cut_obstructed()) {
-        if (!retry) bl_cut_refuse_outstanding(safe_point);
-        retry = 1;
-        return BELAY_ERR_PENDING;
-    }
+    if (bl_rt.folded || bl_cut_obstructed()) return refuse(safe_point);
     retry = 0;
     bl_cut cut = { .checkpoint = bl_rt.next_checkpoint++, .safe_point = safe_point, .protocol = "independent" };
     bl_point(BL_POINT_snapshot);

@@ -11,6 +11,11 @@ check "exit status 0" ended 0
 check "a file opened for writing is said to be output that recovery cannot take back, once" \
     test "$(count '^belay: rank 0: traps-output is opened for writing: .* recovery cannot take back')" = 1
 
+check "tags counted together: all ranks together may save" test "$(count '^tags rank [0-3]: checkpoint code 0')" = 4
+run own --checkpoint independent --every 1 --stable process "$programs/traps" tags
+check "tags counted together: each rank on its own may not" test "$(count '^tags rank [0-3]: checkpoint code -9')" = 4
+check "tags counted together: says why" says 'no checkpoint at safe point 1: there are more (communicator, peer, tag) channels than'
+
 run windows --every 1 --stable process "$programs/traps" windows
 check "windows: fences, posts and completions are counted" test "$(count '^windows rank [0-3]: the truth')" = 4
 check "windows: refused at the call, with its name, once" test "$(count '^belay: rank 0: MPI_Win_create: from here on no checkpoint')" = 1
