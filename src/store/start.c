@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { ENDING_S = 3 };
 
 /* Seconds since the epoch at which the process started, from /proc; 0 if there is no such process, or only what is left of
  * it until somebody waits for it: in a container that may be for ever. */
@@ -56,6 +59,17 @@ int64_t bl_job_alive(bl_store *store, int32_t *pid)
         return rank;
     }
     return -1;
+}
+
+/* mpirun returns, after a failure, before all ranks have quite ended: who starts the job again at once is not turned away. */
+static int64_t still_alive(bl_store *store, int32_t *pid)
+{
+    int64_t rank = bl_job_alive(store, pid);
+    for (int turn = 0; rank >= 0 && turn < ENDING_S * 20; turn++) {
+        nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+        rank = bl_job_alive(store, pid);
+    }
+    return rank;
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *walk)
@@ -111,7 +125,7 @@ int bl_job_start(const char *dir, uint32_t ranks, const char *program, enum bl_s
     int rc = bl_store_open(dir, stable, store, err);
     if (rc == BELAY_OK) {
         int32_t pid;
-        int64_t rank = bl_job_alive(*store, &pid);
+        int64_t rank = still_alive(*store, &pid);
         if (rank >= 0) {
             bl_store_close(*store);
             return bl_fail(err, BELAY_ERR_REFUSED,

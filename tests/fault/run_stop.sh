@@ -60,7 +60,7 @@ run orphan $every "$ends" 40 0
 check "belay run killed: the next start goes on" says 'resumed from checkpoint'
 check "belay run killed: same result" same_result
 
-begin_run shared $every "$ends" 40 100
+begin_run shared $every "$ends" 40 250
 first=$begun first_log=$log
 check "two jobs in one directory: the first runs" wait_for 60 says '^step 6$'
 job second "$belay" run -n 4 --dir "$scratch/shared" $every "$ends" 40 0
