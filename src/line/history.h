@@ -51,8 +51,8 @@ int bl_history_open(bl_history *history, uint32_t rank, const bl_history_channel
 /* From here on the counters of `rank` count from zero again: they are added to those of its last checkpoint. */
 int bl_history_restart(bl_history *history, uint32_t rank, bl_error *err);
 
-/* The graph of all that was given, as few dependencies as give every line.  Counters that contradict each other (more
- * received than the sender, whose open interval is known, ever sent) are BELAY_ERR_DAMAGED. */
+/* The graph of all that was given, as few dependencies as give every line.  What was received beyond all that its sender
+ * counted was sent in the sender's open interval: it died before it could count, or was read a moment earlier. */
 int bl_history_graph(bl_history *history, bl_graph **graph, bl_error *err);
 
 /* The dependencies with their message counts, for people and for a trace file: one for each distinct (from, to, sent_in,
