@@ -64,6 +64,8 @@ static int open_interval(bl_store *store, bl_past *p, uint32_t rank, uint32_t in
     row->failed = h->state == BL_LIVE_KILLED || h->state == BL_LIVE_ABORTED || h->state == BL_LIVE_EXITED || h->state == BL_LIVE_REFUSED;
     row->safe_point = h->safe_point;
     if (h->safe_point_ns > row->time_ns) row->time_ns = h->safe_point_ns;
+    row->compute_s = h->compute_base_s;
+    if (h->first_step_ns && h->safe_point_ns > h->first_step_ns) row->compute_s += (double)(h->safe_point_ns - h->first_step_ns) * 1e-9;
     bl_history_channel *channel = malloc(sizeof *channel * (h->channel_slots + (size_t)1));
     bl_history_collective *collective = malloc(sizeof *collective * (h->collective_slots + (size_t)1));
     size_t channels = 0, collectives = 0;

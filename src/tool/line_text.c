@@ -355,9 +355,8 @@ static void print_cure(const bl_story *story)
 {
     if (strcmp(story->protocol, "coordinated") == 0)
         return;
-    printf("What would have prevented it: checkpoint=coordinated (all ranks save together, so that no message crosses a\n"
-           "checkpoint)%s; with belay run, --checkpoint coordinated.\n",
-           strcmp(story->protocol, "induced") == 0 ? "" : " or checkpoint=induced (ranks save before a message would tie them)");
+    printf("What would have prevented it: all ranks saving together, so that no message crosses a checkpoint\n"
+           "(with belay run, --checkpoint coordinated).\n");
 }
 
 static void print_domino(const bl_report *r)
@@ -461,7 +460,7 @@ static bl_text place_in(const bl_report *r, const bl_outcome *o, enum bl_choice 
 static int print_whatif(const bl_report *r, bl_error *err)
 {
     static const char *const name[BL_CHOICES] = {"as recorded", "checkpoint=coordinated", "checkpoint=induced (BCS)", "induced by FDAS", "induced by HMNR",
-                                                 "all messages logged"};
+                                                 "messages logged, replayed"};
     bl_table table = {.columns = "lrlrrr"};
     static const char *const head[] = {"", "ranks back", "restart at", "lose, a rank", "forced", "to log"};
     if (!r->whatif.outcome[BL_AS_RECORDED].known)

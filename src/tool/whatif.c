@@ -33,16 +33,19 @@ static bl_outcome coordinated(const bl_story *story)
     return o;
 }
 
-/* No orphans, and what is lost is in a log: as if every message had been logged. */
-static int logging(const bl_story *story, bl_outcome *o, bl_error *err)
+/* With every message in a log and the order of deliveries known, a failed rank is brought from its newest checkpoint to
+ * where it was, and nobody else goes back. */
+static bl_outcome logging(const bl_story *story)
 {
-    bl_line line;
-    int rc = bl_line_solve(story->graph, BL_LINE_CONSISTENT, story->failed, &line, err);
-    if (rc != BELAY_OK)
-        return rc;
-    *o = (bl_outcome){.known = true, .sum = bl_loss_sum(story, &line), .logged = all_messages(story)};
-    bl_line_clear(&line);
-    return BELAY_OK;
+    bl_outcome o = {.known = true, .logged = all_messages(story)};
+    for (uint32_t rank = 0; rank < story->ranks; rank++) {
+        if (!story->failed[rank])
+            continue;
+        o.sum.ranks++;
+        o.sum.at_start += bl_story_last(story, rank) == 0;
+        o.sum.lost += bl_loss(story, rank, bl_story_last(story, rank));
+    }
+    return o;
 }
 
 /* --- induced checkpoints, replayed over what was recorded --- */
@@ -264,9 +267,8 @@ int bl_whatif_make(const bl_story *story, bl_whatif *whatif, bl_error *err)
     *whatif = (bl_whatif){0};
     whatif->outcome[BL_AS_RECORDED] = (bl_outcome){.known = true, .sum = bl_loss_sum(story, &story->line)};
     whatif->outcome[BL_COORDINATED] = coordinated(story);
-    int rc = logging(story, &whatif->outcome[BL_LOGGING], err);
-    if (rc == BELAY_OK)
-        rc = induced(story, BL_INDUCED_BCS, &whatif->outcome[BL_BCS], err);
+    whatif->outcome[BL_LOGGING] = logging(story);
+    int rc = induced(story, BL_INDUCED_BCS, &whatif->outcome[BL_BCS], err);
     if (rc == BELAY_OK)
         rc = induced(story, BL_INDUCED_FDAS, &whatif->outcome[BL_FDAS], err);
     return rc == BELAY_OK ? induced(story, BL_INDUCED_HMNR, &whatif->outcome[BL_HMNR], err) : rc;
