@@ -57,7 +57,7 @@ asks() {
     check "src/$1 has objects" test -s "$scratch/asked"
     check "src/$1 asks for nothing but what it may know" test ! -s "$log"
 }
-memory='malloc|calloc|realloc|free|mem[a-z]*|str[a-z]*|v?snprintf|qsort|bsearch|abort'
+memory='bcmp|malloc|calloc|realloc|free|mem[a-z]*|str[a-z]*|v?snprintf|qsort|bsearch|abort'
 asks line "bl_fail|$memory"
 asks protocol "bl_fail|sqrt|$memory"
 asks util "$memory|fopen|fclose|fgets|getenv|clock_gettime|__ctype_[a-z_]*"
