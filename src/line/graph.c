@@ -47,11 +47,6 @@ void bl_graph_free(bl_graph *graph)
     free(graph);
 }
 
-void bl_graph_trim(bl_graph *graph)
-{
-    bl_table_clear(&graph->received);
-}
-
 uint32_t bl_graph_ranks(const bl_graph *graph)
 {
     return graph->ranks;
