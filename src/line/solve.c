@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "line/graph.h"
-#include "line/memory.h"
 
 enum { AHEAD = 12 }; /* records between asking for a row and scanning it */
 
@@ -87,7 +86,6 @@ static int make_room(struct bl_line_history *history, uint32_t ranks, bl_error *
         record = realloc(history->record, (size_t)capacity * sizeof *record);
     if (!record)
         return bl_fail(err, BELAY_ERR_MEMORY, "no memory for the certificates of %u roll-backs", (unsigned)history->count);
-    bl_memory_large(record, (size_t)capacity * sizeof *record);
     history->record = record;
     history->capacity = (uint32_t)capacity;
     return BELAY_OK;

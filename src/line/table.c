@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 
-#include "line/memory.h"
-
 enum { SMALL = 32, DIGITS = 256, LEAST_WIDTH = 4 };
 
 static unsigned bits_of(uint32_t most)
@@ -48,7 +46,6 @@ static int resize(struct bl_table *table, uint64_t capacity, bl_error *err)
     uint8_t *packed = realloc(table->packed, (size_t)capacity * table->width + sizeof(uint64_t));
     if (!packed)
         return no_memory(capacity, err);
-    bl_memory_large(packed, (size_t)capacity * table->width);
     table->packed = packed;
     if (table->from) {
         uint32_t *from = realloc(table->from, (size_t)capacity * sizeof *from);
@@ -77,10 +74,10 @@ static void put(struct bl_table *table, uint64_t n, struct bl_edge edge)
         return;
     }
     bits = (bits << table->peer_bits | edge.peer) << table->at_bits | edge.at;
-    /* Two overlapping stores of a size known here are any width from 4 to 8. */
-    uint64_t high = bits >> 8 * (table->width - LEAST_WIDTH);
-    memcpy(packed, &bits, LEAST_WIDTH);
-    memcpy(packed + table->width - LEAST_WIDTH, &high, LEAST_WIDTH);
+    if (table->width == LEAST_WIDTH)
+        memcpy(packed, &bits, LEAST_WIDTH);
+    else
+        memcpy(packed, &bits, table->width);
 }
 
 /* Writes each edge's owner beside it, so that order no longer matters until the next seal. */
