@@ -54,7 +54,7 @@ static void stop_cleanly(void)
         if (bl_store_set_state(bl_rt.store, "stopped", &err)) bl_say("rank 0: %s", err.text);
     }
     PMPI_Barrier(bl_rt.private_comm);
-    bl_rt.on = bl_rt.counting = 0;
+    bl_count_no_more();
     PMPI_Finalize();
     exit(0);
 }

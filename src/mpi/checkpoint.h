@@ -47,6 +47,5 @@ uint64_t bl_independent_attention(void); /* the next safe point at which to look
 int bl_open_and_verify(uint32_t checkpoint, const bl_digest *digest, bl_error *err); /* into bl_rt.reader, bl_rt.restore */
 void bl_give_up_snapshot(uint32_t checkpoint, const bl_error *why);                  /* to quarantine, and says so */
 void bl_close_reader(void);
-int bl_survivable(int rc);                       /* damage that an older checkpoint makes good */
 
 #endif

@@ -326,7 +326,9 @@ static void refuse_violation(bl_drive *d, const bl_violation *v)
         refuse_outstanding(d);
         return;
     }
-    bl_violation_text(v, (uint32_t)bl_rt.rank, text, sizeof text);
+    bl_error what;
+    bl_violation_text(v, (uint32_t)bl_rt.rank, &what);
+    snprintf(text, sizeof text, "%.390s", what.text);
     if (v->kind == BL_VIOLATION_IN_TRANSIT && unreceived(seen, sizeof seen)) {
         size_t used = strlen(text);
         snprintf(text + used, sizeof text - used, " (%s)", seen);

@@ -53,7 +53,7 @@ static int plan(uint32_t *number, bl_error *err)
 static int try_all(uint32_t mine, bl_error *err)
 {
     int rc = mine ? bl_open_and_verify(mine, NULL, err) : BELAY_OK, worst;
-    int badness = rc == BELAY_OK ? 0 : bl_survivable(rc) ? 1 : 2;
+    int badness = rc == BELAY_OK ? 0 : bl_past_survivable(rc) ? 1 : 2;
     PMPI_Allreduce(&badness, &worst, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
     if (badness == 2) {
         err->code = rc;
@@ -63,19 +63,6 @@ static int try_all(uint32_t mine, bl_error *err)
     if (worst) bl_close_reader();
     if (badness == 1) bl_give_up_snapshot(mine, err);
     return !worst;
-}
-
-/* What the line undoes must be gone before anything new is taken: then the files of a rank are one history. */
-static int forget_undone(uint32_t mine, bl_error *err)
-{
-    uint32_t *numbers;
-    size_t count;
-    int rc = bl_snapshot_list(bl_rt.store, (uint32_t)bl_rt.rank, &numbers, &count, err);
-    if (rc) return rc;
-    for (size_t k = count; rc == BELAY_OK && k-- > 0 && numbers[k] > mine;)
-        rc = bl_snapshot_remove(bl_rt.store, (uint32_t)bl_rt.rank, numbers[k], err);
-    free(numbers);
-    return rc;
 }
 
 static int carry_on_counting(bl_error *err)
@@ -118,7 +105,8 @@ int bl_independent_choose(bl_error *err)
         ready = try_all(mine, err);
     }
     free(numbers);
-    rc = forget_undone(mine, err);
+    /* What the line undoes is gone for good before anything new is taken: then the files of a rank are one history. */
+    rc = bl_snapshot_forget(bl_rt.store, (uint32_t)bl_rt.rank, mine, err);
     if (rc == BELAY_OK) rc = carry_on_counting(err);
     if (rc) return rc;
     bl_rt.checkpoint = mine;

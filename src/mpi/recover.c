@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mpi/checkpoint.h"
+#include "recovery/past.h"
 #include "util/clock.h"
 
 static int resuming; /* some rank has a checkpoint to restore */
@@ -59,13 +60,6 @@ static candidate propose(uint32_t below, bl_digest **digests, bl_error *err)
     return c;
 }
 
-/* Damage of one snapshot is survived by going back further; a file this version or this user cannot read is not damage,
- * and silently losing the work in it would be wrong. */
-int bl_survivable(int rc)
-{
-    return rc == BELAY_ERR_DAMAGED || rc == BELAY_ERR_NONE || rc == BELAY_ERR_FOREIGN;
-}
-
 int bl_open_and_verify(uint32_t checkpoint, const bl_digest *digest, bl_error *err)
 {
     int rc = bl_snapshot_open(bl_rt.store, (uint32_t)bl_rt.rank, checkpoint, digest, &bl_rt.reader, &bl_rt.restore, err);
@@ -96,7 +90,7 @@ static int try_line(const candidate *c, bl_digest *digests, bl_error *err)
     PMPI_Scatter(digests, 2, MPI_UINT64_T, &mine, 2, MPI_UINT64_T, 0, bl_rt.private_comm);
     int rc = bl_open_and_verify(c->checkpoint, &mine, err), worst;
     /* Codes are negative; one that is not survivable counts as worse than any damage. */
-    int badness = rc == BELAY_OK ? 0 : bl_survivable(rc) ? 1 : 2;
+    int badness = rc == BELAY_OK ? 0 : bl_past_survivable(rc) ? 1 : 2;
     PMPI_Allreduce(&badness, &worst, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
     if (badness == 1) {
         bl_close_reader();

@@ -2,7 +2,6 @@
 #include "protocol/coordinated.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
 /* Two rounds of the finalizer of splitmix64, so that equal sums mean equal counts for all practical purposes. */
 static uint64_t mix(uint64_t x)
@@ -54,25 +53,25 @@ size_t bl_coordinated_verify(const bl_view *view, bl_violation *violation, size_
     return found.count;
 }
 
-void bl_violation_text(const bl_violation *violation, uint32_t self, char *text, size_t size)
+void bl_violation_text(const bl_violation *violation, uint32_t self, bl_error *text)
 {
     const uint64_t count = violation->count;
     const char *plural = count == 1 ? "" : "s";
 
     switch (violation->kind) {
     case BL_VIOLATION_OBSTACLE:
-        snprintf(text, size, "rank %" PRIu32 " has %" PRIu64 " outstanding request%s", violation->peer, count, plural);
+        bl_fail(text, BELAY_ERR_PENDING, "rank %" PRIu32 " has %" PRIu64 " outstanding request%s", violation->peer, count, plural);
         return;
     case BL_VIOLATION_IN_TRANSIT:
-        snprintf(text, size, "%" PRIu64 " message%s from rank %" PRIu32 " to rank %" PRIu32 " in transit", count, plural,
+        bl_fail(text, BELAY_ERR_PENDING, "%" PRIu64 " message%s from rank %" PRIu32 " to rank %" PRIu32 " in transit", count, plural,
                  violation->peer, self);
         return;
     case BL_VIOLATION_ORPHAN:
-        snprintf(text, size, "rank %" PRIu32 " has received %" PRIu64 " message%s that rank %" PRIu32
+        bl_fail(text, BELAY_ERR_PENDING, "rank %" PRIu32 " has received %" PRIu64 " message%s that rank %" PRIu32
                  " sent after its safe point", self, count, plural, violation->peer);
         return;
     case BL_VIOLATION_COLLECTIVE:
-        snprintf(text, size, "rank %" PRIu32 " and rank %" PRIu32 " have not started the same collectives", self,
+        bl_fail(text, BELAY_ERR_PENDING, "rank %" PRIu32 " and rank %" PRIu32 " have not started the same collectives", self,
                  violation->peer);
         return;
     }

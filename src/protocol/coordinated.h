@@ -51,7 +51,7 @@ typedef struct bl_violation {
 size_t bl_coordinated_verify(const bl_view *view, bl_violation *violation, size_t max);
 
 /* One violation as a sentence without a full stop, as rank `self` tells it. */
-void bl_violation_text(const bl_violation *violation, uint32_t self, char *text, size_t size);
+void bl_violation_text(const bl_violation *violation, uint32_t self, bl_error *text);
 
 /* The exchange is complete: verify, then BEGIN (*violations == 0) or REFUSED.  No action when m is done already
  * (somebody aborted while we were aligning). */

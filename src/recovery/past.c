@@ -51,7 +51,7 @@ static int record(const reading *r, uint32_t rank, const bl_snapshot *s, bl_erro
     return rc;
 }
 
-static int survivable(int rc)
+int bl_past_survivable(int rc)
 {
     return rc == BELAY_ERR_DAMAGED || rc == BELAY_ERR_NONE || rc == BELAY_ERR_FOREIGN;
 }
@@ -74,7 +74,7 @@ static int read_one(const reading *r, uint32_t rank, uint32_t number, bl_error *
         bl_snapshot_close(reader);
     }
     if (rc == BELAY_OK) return rc;
-    if (!survivable(rc)) return bl_fail(err, rc, "%s", why.text);
+    if (!bl_past_survivable(rc)) return bl_fail(err, rc, "%s", why.text);
     leave_out(r, rank, number, &why);
     return BELAY_OK;
 }

@@ -31,6 +31,10 @@ typedef struct bl_past {
 /* Reads them all and solves.  A file that does not verify is left out with a sentence to `note`, and moved to quarantine
  * when `quarantine` is set; so is one of another protocol left out.  What is newer than this version is an error. */
 int bl_past_read(bl_store *store, int quarantine, bl_note *note, void *context, bl_past *past, bl_error *err);
+/* Damage of one snapshot is survived by going back further; a file this version or this user cannot read is not damage, and
+ * silently losing the work in it would be wrong. */
+int bl_past_survivable(int rc);
+
 /* Reads them and leaves it at that: graph and line are empty, and the history takes open intervals. */
 int bl_past_counters(bl_store *store, bl_past *past, bl_error *err);
 void bl_past_clear(bl_past *past);

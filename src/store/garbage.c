@@ -118,6 +118,19 @@ int bl_snapshot_remove(bl_store *store, uint32_t rank, uint32_t checkpoint, bl_e
     return code;
 }
 
+int bl_snapshot_forget(bl_store *store, uint32_t rank, uint32_t last, bl_error *err)
+{
+    uint32_t *numbers;
+    size_t count;
+    char path[BL_PATH];
+    int code = bl_snapshot_list(store, rank, &numbers, &count, err);
+    while (code == BELAY_OK && count > 0 && numbers[--count] > last)
+        code = bl_snapshot_remove(store, rank, numbers[count], err);
+    free(numbers);
+    bl_store_path(store, path, "rank-%05u", rank);
+    return code == BELAY_OK ? bl_dir_sync(store, path, err) : code;
+}
+
 /* Moves the file to the first free name. */
 static int move_away(const bl_store *store, uint32_t rank, uint32_t checkpoint, char to[BL_PATH], bl_error *err)
 {

@@ -186,6 +186,8 @@ int bl_commit_quarantine(bl_store *store, uint32_t checkpoint, bl_error *err);
 /* Removes the record of `checkpoint` (mirror first, then main), then, by the caller's next call, its snapshots. */
 int bl_commit_remove(bl_store *store, uint32_t checkpoint, bl_error *err);
 int bl_snapshot_remove(bl_store *store, uint32_t rank, uint32_t checkpoint, bl_error *err);
+/* Removes every snapshot of a rank above `last`, newest first; when it returns none of them comes back, as `stable` asks. */
+int bl_snapshot_forget(bl_store *store, uint32_t rank, uint32_t last, bl_error *err);
 /* Snapshot numbers present for a rank, ascending (temporaries and quarantine excluded); malloc'ed. */
 int bl_snapshot_list(bl_store *store, uint32_t rank, uint32_t **numbers, size_t *count, bl_error *err);
 

@@ -367,8 +367,8 @@ static void print_domino(const bl_report *r)
     if (r->checkpoints == 0)
         printf("There is no checkpoint yet: what fails begins again from the start.\n");
     else if (r->deepest == 0 && !story->crossing && story->source == BL_STORY_COORDINATED)
-        printf("Nobody goes back further than %s, the newest, because no message crosses a %s checkpoint.\n",
-               place_of(story, 0, bl_story_last(story, 0)).s, bl_text_clean(story->protocol).s);
+        printf("Nobody goes back further than %s, the newest, because no message crosses it.\n",
+               place_of(story, 0, bl_story_last(story, 0)).s);
     else if (r->deepest == 0 && story->source == BL_STORY_COORDINATED)
         printf("Nobody goes back further than %s, the newest.\n", place_of(story, 0, bl_story_last(story, 0)).s);
     else if (r->deepest == 0)

@@ -90,10 +90,11 @@ static void print_page(const bl_scene *s, FILE *out)
             fputs(page_html[k], out);
 }
 
-int bl_page_html(const bl_report *report, const char *path, bl_error *err)
+int bl_page_write(const bl_report *report, const char *path, uint32_t rows, uint32_t bins, size_t arrows,
+                  void (*print)(const bl_scene *, FILE *), bl_error *err)
 {
     bl_scene scene;
-    int rc = bl_scene_make(report, ROWS_MAX, BINS, ARROWS_MAX, &scene, err);
+    int rc = bl_scene_make(report, rows, bins, arrows, &scene, err);
     if (rc != BELAY_OK)
         return rc;
     FILE *out = fopen(path, "w");
@@ -101,8 +102,13 @@ int bl_page_html(const bl_report *report, const char *path, bl_error *err)
         bl_scene_clear(&scene);
         return bl_fail_errno(err, "cannot write %s", path);
     }
-    print_page(&scene, out);
+    print(&scene, out);
     bl_scene_clear(&scene);
     bool bad = ferror(out) != 0;
     return fclose(out) != 0 || bad ? bl_fail_errno(err, "cannot write %s", path) : BELAY_OK;
+}
+
+int bl_page_html(const bl_report *report, const char *path, bl_error *err)
+{
+    return bl_page_write(report, path, ROWS_MAX, BINS, ARROWS_MAX, print_page, err);
 }

@@ -360,17 +360,5 @@ static void draw(const bl_scene *s, FILE *out)
 
 int bl_page_svg(const bl_report *report, const char *path, bl_error *err)
 {
-    bl_scene scene;
-    int rc = bl_scene_make(report, ROWS_MAX, BINS, ARROWS_MAX, &scene, err);
-    if (rc != BELAY_OK)
-        return rc;
-    FILE *out = fopen(path, "w");
-    if (!out) {
-        bl_scene_clear(&scene);
-        return bl_fail_errno(err, "cannot write %s", path);
-    }
-    draw(&scene, out);
-    bl_scene_clear(&scene);
-    bool bad = ferror(out) != 0;
-    return fclose(out) != 0 || bad ? bl_fail_errno(err, "cannot write %s", path) : BELAY_OK;
+    return bl_page_write(report, path, ROWS_MAX, BINS, ARROWS_MAX, draw, err);
 }

@@ -81,6 +81,18 @@ static int first_life(const run *r)
     return code == BELAY_OK ? collect(r, 1) : code;
 }
 
+/* As a restart does with an independent checkpoint that the line undoes. */
+static int forget(const run *r, uint32_t checkpoint)
+{
+    bl_digest digest;
+    int code = write_rank(r, 0, checkpoint, &digest);
+    if (code == BELAY_OK)
+        code = bl_snapshot_forget(r->store, 0, checkpoint - 1, r->err);
+    if (code == BELAY_OK)
+        reach(&r->state->forgotten, r->state, checkpoint);
+    return code;
+}
+
 static int second_life(const run *r)
 {
     int code = bl_store_next_incarnation(r->store, r->err);
@@ -91,6 +103,8 @@ static int second_life(const run *r)
     if (code == BELAY_OK)
         code = take(r, 4);
     if (code == BELAY_OK)
+        code = forget(r, 5);
+    if (code == BELAY_OK)
         code = collect(r, 3);
     if (code == BELAY_OK)
         code = collect(r, 2);
@@ -100,7 +114,7 @@ static int second_life(const run *r)
 int scenario_run(const char *dir, enum bl_stable stable, int wrong, scenario_state *state, bl_error *err)
 {
     run r = { .state = state, .wrong = wrong, .err = err };
-    *state = (scenario_state){ 0, 0, 0, 0 };
+    *state = (scenario_state){ 0, 0, 0, 0, 0 };
     int code = bl_store_create(dir, SCENARIO_RANKS, "scenario", stable, &r.store, err);
     if (code != BELAY_OK)
         return code;
@@ -173,6 +187,21 @@ static const char *check_newest(bl_store *store, const scenario_state *state, ui
     return NULL;
 }
 
+/* What was forgotten does not come back: a restart would take it for a part of the new history. */
+static const char *check_forgotten(bl_store *store, const scenario_state *state)
+{
+    uint32_t *numbers;
+    size_t count;
+    bl_error err = { .code = BELAY_OK };
+    if (state->forgotten == 0)
+        return NULL;
+    if (bl_snapshot_list(store, 0, &numbers, &count, &err) != BELAY_OK)
+        return wrong("no list of snapshots: %s", err.text);
+    bool back = count > 0 && numbers[count - 1] >= state->forgotten;
+    free(numbers);
+    return back ? wrong("snapshot %llu was forgotten and has come back", (unsigned long long)state->forgotten) : NULL;
+}
+
 /* Who was replaced stays out, who was not gets in. */
 static const char *check_fence(bl_store *store, const scenario_state *state)
 {
@@ -188,7 +217,7 @@ static const char *check_fence(bl_store *store, const scenario_state *state)
 /* The next incarnation takes a checkpoint, with whatever leftovers there are around it. */
 static const char *live_on(bl_store *store, uint32_t newest)
 {
-    scenario_state state = { 0, 0, 0, 0 };
+    scenario_state state = { 0, 0, 0, 0, 0 };
     bl_error err = { .code = BELAY_OK };
     uint32_t highest;
     run r = { .store = store, .state = &state, .err = &err };
@@ -219,6 +248,8 @@ const char *scenario_recover(const char *dir, const scenario_state *state, int g
     const char *bad = check_fence(store, state);
     if (!bad)
         bad = check_newest(store, state, &newest);
+    if (!bad)
+        bad = check_forgotten(store, state);
     if (!bad && go_on)
         bad = live_on(store, newest);
     bl_store_close(store);

@@ -280,7 +280,7 @@ static void verify_if_complete(struct world *w, uint32_t r)
     bl_violation violation[VIOLATIONS];
     bl_commit_actions out;
     size_t count;
-    char text[128];
+    bl_error text;
 
     if (!rank->waiting || bl_coordinated_phase(&rank->m) != BL_PHASE_ALIGN || rank->reports[rank->round] < w->n)
         return;
@@ -291,8 +291,8 @@ static void verify_if_complete(struct world *w, uint32_t r)
     if (bl_coordinated_exchanged(&rank->m, &view, violation, VIOLATIONS, &count, &out, NULL) != BELAY_OK)
         w->why = "the exchange was refused";
     for (size_t i = 0; w->trace && i < count && i < VIOLATIONS; i++) {
-        bl_violation_text(&violation[i], r, text, sizeof text);
-        fprintf(w->trace, "rank %u: %s\n", r, text);
+        bl_violation_text(&violation[i], r, &text);
+        fprintf(w->trace, "rank %u: %s\n", r, text.text);
     }
     act_all(w, r, &out);
 }

@@ -41,14 +41,14 @@ static void exchanged(struct fixture *f)
 
 static void expect_one(struct fixture *f, enum bl_violation_kind kind, uint32_t peer, uint64_t count, const char *sentence)
 {
-    char text[128];
+    bl_error text;
 
     assert_int_equal(bl_coordinated_verify(&f->view, f->violation, 8), 1);
     assert_int_equal(f->violation[0].kind, kind);
     assert_int_equal(f->violation[0].peer, peer);
     assert_int_equal(f->violation[0].count, count);
-    bl_violation_text(&f->violation[0], SELF, text, sizeof text);
-    assert_string_equal(text, sentence);
+    bl_violation_text(&f->violation[0], SELF, &text);
+    assert_string_equal(text.text, sentence);
 }
 
 static void equal_counts_are_transitless_and_begin_the_snapshot(void **unused)
