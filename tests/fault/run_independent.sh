@@ -18,6 +18,8 @@ check "domino: goes back to the start" says 'recovery line: the start. The domin
 check "domino: says what would have prevented it" says 'checkpoint coordinated would have prevented it'
 check "domino: same result" same_result
 check "domino: what the restart undid is recorded" test -s "$scratch/fallen/trace-0000.h5"
+check "domino: what the restart undid is gone" not ls "$scratch"/fallen/rank-0000[012]/ckpt-00000[1-4].h5
+check "domino: what was taken after it is there" ls "$scratch/fallen/rank-00000/ckpt-000005.h5"
 check "domino: a rank says that it checkpoints on its own" says 'rank 2: checkpoint 1 at safe point 6'
 domino cured --checkpoint coordinated --stable process --every 4,5,6 --kill 1@step=18
 check "domino, one word changed: from checkpoint 4" says 'recovery line: checkpoint 4 (safe point 16) on every rank; 2 safe points'
