@@ -9,7 +9,7 @@
 
 static int independent(void)
 {
-    return bl_rt.settings.protocol == BL_PROTOCOL_INDEPENDENT;
+    return bl_settings_alone(&bl_rt.settings);
 }
 
 static void first_safe_point(uint64_t safe_point)

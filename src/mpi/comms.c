@@ -102,7 +102,7 @@ static bl_live_collective *collective_row(uint64_t id, uint32_t size)
     if (h->collectives < h->collective_slots) row = &bl_rt.live.collective[h->collectives++];
     for (uint32_t i = 0; !row && i < h->collective_slots; i++)
         if (bl_rt.live.collective[i].freed) row = &bl_rt.live.collective[i];
-    if (row && row->comm && bl_rt.settings.protocol == BL_PROTOCOL_INDEPENDENT) /* its count may be needed to find a line */
+    if (row && row->comm && bl_settings_alone(&bl_rt.settings)) /* its count may be needed to find a line */
         bl_rt.refused = "more communicators than are counted one by one";
     if (row) *row = (bl_live_collective){ .comm = id, .size = size };
     else bl_rt.refused = "more communicators than the live table holds";

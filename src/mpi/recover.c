@@ -136,7 +136,7 @@ static int choose(bl_error *err)
 
 int bl_recovery_choose(bl_error *err)
 {
-    int rc = bl_rt.settings.protocol == BL_PROTOCOL_INDEPENDENT ? bl_independent_choose(err) : choose(err);
+    int rc = bl_settings_alone(&bl_rt.settings) ? bl_independent_choose(err) : choose(err);
     int mine = bl_rt.restore != NULL;
     if (rc == BELAY_OK) PMPI_Allreduce(&mine, &resuming, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
     return rc;

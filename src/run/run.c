@@ -34,7 +34,7 @@ static int fail(const supervisor *s, const bl_error *err)
 
 static int independent(const supervisor *s)
 {
-    return s->options.settings.protocol == BL_PROTOCOL_INDEPENDENT;
+    return bl_settings_alone(&s->options.settings);
 }
 
 static int program_status(int status)

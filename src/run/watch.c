@@ -152,7 +152,7 @@ static int all_stopped(const watcher *w)
 
 static int independent(const watcher *w)
 {
-    return w->options->settings.protocol == BL_PROTOCOL_INDEPENDENT;
+    return bl_settings_alone(&w->options->settings);
 }
 
 static void on_time(watcher *w)

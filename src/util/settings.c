@@ -192,12 +192,26 @@ static int set_protocol(bl_settings *s, const bl_setting *row, const char *text,
                    row->value);
 }
 
+static int set_one_of(int *target, bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    int index = choice(row->value, text);
+    if (index < 0) return set_protocol(s, row, text, err);
+    *target = index;
+    return BELAY_OK;
+}
+
 static int set_checkpoint(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
 {
-    int protocol = choice(row->value, text);
-    if (protocol < 0) return set_protocol(s, row, text, err);
-    s->protocol = (enum bl_protocol)protocol;
-    return BELAY_OK;
+    int protocol = 0, rc = set_one_of(&protocol, s, row, text, err);
+    if (rc == BELAY_OK) s->protocol = (enum bl_protocol)protocol;
+    return rc;
+}
+
+static int set_piggyback(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    int piggyback = 0, rc = set_one_of(&piggyback, s, row, text, err);
+    if (rc == BELAY_OK) s->piggyback = (enum bl_piggyback)piggyback;
+    return rc;
 }
 
 const bl_setting bl_setting_table[] = {
@@ -214,10 +228,10 @@ const bl_setting bl_setting_table[] = {
     { "commit-timeout", "TIME", "10m", "a rank waits so long for the others' part of a checkpoint before it gives that checkpoint up", set_timeout },
     { "errors", "fatal|return", "fatal", "when belay_recover cannot restore: end the job, or let the program decide", set_errors },
     { "verbose", "0|1", "1", "0: errors only; 1: a line per event", set_verbose },
-    { "checkpoint", "coordinated|independent", "coordinated", "checkpointing protocol: all ranks together at one safe point, or each rank at its own", set_checkpoint },
+    { "checkpoint", "coordinated|independent|induced", "coordinated", "checkpointing protocol: all ranks together at one safe point; each rank at its own; or that, and messages force further ones so that none is useless", set_checkpoint },
     { "logging", "none", "none", "message logging protocol", set_protocol },
     { "recovery", "relaunch", "relaunch", "how the job comes back", set_protocol },
-    { "piggyback", "implicit", "implicit", "how dependencies ride on messages", set_protocol },
+    { "piggyback", "implicit|marker|header", "implicit", "how dependencies ride on messages: not at all (both ends count), beside the first one of an interval, or on each; with induced checkpoints implicit means marker", set_piggyback },
 };
 const unsigned bl_setting_count = sizeof bl_setting_table / sizeof *bl_setting_table;
 
@@ -291,6 +305,11 @@ int bl_settings_load(bl_settings *settings, bl_error *err)
         if (rc) return rc;
     }
     return BELAY_OK;
+}
+
+enum bl_piggyback bl_settings_piggyback(const bl_settings *s)
+{
+    return s->protocol == BL_PROTOCOL_INDUCED && s->piggyback == BL_PIGGYBACK_IMPLICIT ? BL_PIGGYBACK_MARKER : s->piggyback;
 }
 
 bl_every bl_settings_every(const bl_settings *s, uint32_t rank)

@@ -21,11 +21,13 @@ typedef struct bl_every {
     double seconds;  /* BL_EVERY_SECONDS */
 } bl_every;
 
-enum bl_protocol { BL_PROTOCOL_COORDINATED, BL_PROTOCOL_INDEPENDENT };
+enum bl_protocol { BL_PROTOCOL_COORDINATED, BL_PROTOCOL_INDEPENDENT, BL_PROTOCOL_INDUCED };
+enum bl_piggyback { BL_PIGGYBACK_IMPLICIT, BL_PIGGYBACK_MARKER, BL_PIGGYBACK_HEADER };
 
 typedef struct bl_settings {
     char dir[BL_PATH_MAX];
     enum bl_protocol protocol;
+    enum bl_piggyback piggyback;    /* as set; bl_settings_piggyback is what is done */
     bl_every every[BL_EVERIES_MAX]; /* of rank r: [r % everies] */
     unsigned everies;
     double jitter;            /* 0 to 0.9 of a period */
@@ -54,6 +56,15 @@ extern const unsigned bl_setting_count;
 /* The table's defaults, then the file, then the environment.  BELAY_ERR_ARG or BELAY_ERR_REFUSED with a sentence that
  * names the variable or the line. */
 int bl_settings_load(bl_settings *settings, bl_error *err);
+
+/* Induced checkpoints need to be told, so implicit is marker with them. */
+enum bl_piggyback bl_settings_piggyback(const bl_settings *settings);
+
+/* Every rank checkpoints on its own, and the line is found after a failure. */
+static inline int bl_settings_alone(const bl_settings *settings)
+{
+    return settings->protocol != BL_PROTOCOL_COORDINATED;
+}
 
 bl_every bl_settings_every(const bl_settings *settings, uint32_t rank);
 
