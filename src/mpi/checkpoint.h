@@ -43,6 +43,16 @@ int bl_independent_attend(uint64_t safe_point, belay_status *status);
 void bl_independent_first(uint64_t safe_point);
 uint64_t bl_independent_attention(void); /* the next safe point at which to look */
 
+/* --- induced.c --- */
+uint32_t bl_induced_index(void);  /* what sends tell; 0 with any other protocol */
+void bl_induced_sent(void);       /* before each send */
+/* The next message of the channel, told `index`, is about to be shown to the program and is not counted yet: takes the
+ * checkpoint it forces.  1: it is in transit across a line, so its contents are to be kept (bl_induced_keep). */
+int bl_induced_deliver(bl_live_slot *slot, uint32_t index);
+void bl_induced_keep(const bl_live_slot *slot, uint64_t number, const void *data, int count, MPI_Datatype type, MPI_Comm comm);
+/* A marker has come that should have come before message `from` of the channel was delivered. */
+void bl_induced_late(const bl_live_slot *slot, uint64_t from, uint32_t index);
+
 /* --- recover.c --- */
 int bl_open_and_verify(uint32_t checkpoint, const bl_digest *digest, bl_error *err); /* into bl_rt.reader, bl_rt.restore */
 void bl_give_up_snapshot(uint32_t checkpoint, const bl_error *why);                  /* to quarantine, and says so */

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <xxhash.h>
 
-#include "mpi/runtime.h"
+#include "mpi/ride.h"
 
 struct bl_comm_series { uint64_t members; uint64_t made; };
 
@@ -315,10 +315,17 @@ bl_live_slot *bl_comm_slot(const bl_comm *c, int peer, int tag)
     return slot;
 }
 
-bl_live_slot *bl_way_find(bl_way *way, MPI_Comm comm, int peer, int tag)
+bl_live_slot *bl_comm_slot_by_id(uint64_t id, int world, int tag)
+{
+    const bl_live_header *h = bl_rt.live.header;
+    return probe(id, world, tag, h->channels < h->channel_slots / 4 * 3);
+}
+
+bl_live_slot *bl_way_find(enum bl_direction direction, MPI_Comm comm, int peer, int tag)
 {
     bl_comm *c = bl_comm_of(comm);
     bl_live_slot *slot = c ? bl_comm_slot(c, peer, tag) : NULL;
-    if (slot) *way = (bl_way){ comm, peer, tag, slot, c };
+    if (slot && direction == BL_SENT && bl_rt.piggyback == BL_PIGGYBACK_MARKER) bl_ride_first(slot);
+    if (slot) *bl_way_of(direction, comm, peer, tag) = (bl_way){ comm, peer, tag, slot, c };
     return slot;
 }

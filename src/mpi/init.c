@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mpi/runtime.h"
+#include "mpi/carry.h"
+#include "mpi/checkpoint.h"
+#include "mpi/ride.h"
 #include "store/start.h"
 
 bl_runtime bl_rt;
@@ -124,7 +126,8 @@ static int set_up(bl_error *err)
     h->safe_point = UINT64_MAX;
     h->state = BL_LIVE_STARTED;
     rc = bl_comms_init(err);
-    return rc ? rc : bl_safe_points_init(err);
+    if (rc == BELAY_OK) rc = bl_safe_points_init(err);
+    return rc ? rc : bl_ride_init(err);
 }
 
 static void before_rename(void)
@@ -187,6 +190,10 @@ static void begin(void)
     bl_rt.on = 1;
     bl_rt.locked = bl_rt.thread_level == MPI_THREAD_MULTIPLE;
     bl_rt.counting = bl_rt.locked ? BL_COUNTING_LOCKED : BL_COUNTING_ALONE;
+    if (bl_rt.piggyback == BL_PIGGYBACK_HEADER || bl_rt.settings.protocol == BL_PROTOCOL_INDUCED) {
+        rc = bl_carry_init(&err); /* sets bl_rt.counting */
+        if (rc) bl_end_job(&err);
+    }
     find_shared_request();
     bl_point(BL_POINT_init);
 }
@@ -213,6 +220,7 @@ static void finish(void)
     bl_rt.live.header->state = BL_LIVE_FINALIZING;
     bl_point(BL_POINT_finalize);
     PMPI_Barrier(bl_rt.private_comm);
+    bl_ride_finish();
     if (!bl_rt.supervised && bl_rt.rank == 0 && bl_store_set_state(bl_rt.store, "finished", &err))
         bl_say("rank 0: %s", err.text);
     bl_safe_points_free();
@@ -222,6 +230,8 @@ static void release(void)
 {
     bl_rt.live.header->state = BL_LIVE_FINISHED;
     if (bl_rt.reader) bl_snapshot_close(bl_rt.reader);
+    bl_carry_free();
+    bl_ride_free();
     bl_requests_free();
     bl_objects_free();
     bl_comms_free();

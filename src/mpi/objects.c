@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mpi/runtime.h"
+#include "mpi/ride.h"
 
 enum { TAG_POST = -100, TAG_COMPLETE = -101 }; /* no program can use these */
 
@@ -134,6 +134,7 @@ static void count_each(const bl_object *o, const int *ranks, int size, int tag, 
 {
     for (int i = 0; i < size; i++) {
         bl_live_slot *slot = o->comm ? bl_comm_slot(o->comm, ranks[i], tag) : NULL;
+        if (slot && which == SENT && bl_rt.piggyback == BL_PIGGYBACK_MARKER) bl_ride_first(slot);
         if (slot && which == SENT) slot->sent++;
         if (slot && which == RECEIVED) slot->received++;
     }

@@ -4,13 +4,13 @@
 #include <string.h>
 #include <time.h>
 
-#include "mpi/runtime.h"
+#include "mpi/carry.h"
 
 #define WANTED(status, own) ((status) == MPI_STATUS_IGNORE ? &(own) : (status))
 
 BELAY_API int MPI_Recv(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm, MPI_Status *status)
 {
-    if (!bl_enter()) return PMPI_Recv(buf, count, datatype, source, tag, comm, status);
+    if (!bl_enter_message()) return bl_under->Recv(buf, count, datatype, source, tag, comm, status);
     MPI_Status own, *s = WANTED(status, own);
     bl_wait_begin();
     int rc = PMPI_Recv(buf, count, datatype, source, tag, comm, s);
@@ -23,7 +23,7 @@ BELAY_API int MPI_Recv(void *buf, int count, MPI_Datatype datatype, int source, 
 static BL_APART int receive(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm,
                             MPI_Request *request)
 {
-    if (!bl_enter()) return PMPI_Irecv(buf, count, datatype, source, tag, comm, request);
+    if (!bl_enter_message()) return bl_under->Irecv(buf, count, datatype, source, tag, comm, request);
     int rc = PMPI_Irecv(buf, count, datatype, source, tag, comm, request);
     if (rc == MPI_SUCCESS) bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, source, tag, 0);
     bl_leave();
@@ -39,8 +39,8 @@ BELAY_API int MPI_Irecv(void *buf, int count, MPI_Datatype datatype, int source,
 BELAY_API int MPI_Sendrecv(const void *sendbuf, int sendcount, MPI_Datatype sendtype, int dest, int sendtag, void *recvbuf,
                            int recvcount, MPI_Datatype recvtype, int source, int recvtag, MPI_Comm comm, MPI_Status *status)
 {
-    if (!bl_enter())
-        return PMPI_Sendrecv(sendbuf, sendcount, sendtype, dest, sendtag, recvbuf, recvcount, recvtype, source, recvtag,
+    if (!bl_enter_message())
+        return bl_under->Sendrecv(sendbuf, sendcount, sendtype, dest, sendtag, recvbuf, recvcount, recvtype, source, recvtag,
                              comm, status);
     MPI_Status own, *s = WANTED(status, own);
     bl_sent(comm, dest, sendtag);
@@ -56,8 +56,8 @@ BELAY_API int MPI_Sendrecv(const void *sendbuf, int sendcount, MPI_Datatype send
 BELAY_API int MPI_Sendrecv_replace(void *buf, int count, MPI_Datatype datatype, int dest, int sendtag, int source,
                                    int recvtag, MPI_Comm comm, MPI_Status *status)
 {
-    if (!bl_enter())
-        return PMPI_Sendrecv_replace(buf, count, datatype, dest, sendtag, source, recvtag, comm, status);
+    if (!bl_enter_message())
+        return bl_under->Sendrecv_replace(buf, count, datatype, dest, sendtag, source, recvtag, comm, status);
     MPI_Status own, *s = WANTED(status, own);
     bl_sent(comm, dest, sendtag);
     bl_wait_begin();
@@ -72,7 +72,7 @@ BELAY_API int MPI_Sendrecv_replace(void *buf, int count, MPI_Datatype datatype, 
 
 BELAY_API int MPI_Mprobe(int source, int tag, MPI_Comm comm, MPI_Message *message, MPI_Status *status)
 {
-    if (!bl_enter()) return PMPI_Mprobe(source, tag, comm, message, status);
+    if (!bl_enter_message()) return bl_under->Mprobe(source, tag, comm, message, status);
     MPI_Status own, *s = WANTED(status, own);
     bl_wait_begin();
     int rc = PMPI_Mprobe(source, tag, comm, message, s);
@@ -84,7 +84,7 @@ BELAY_API int MPI_Mprobe(int source, int tag, MPI_Comm comm, MPI_Message *messag
 
 BELAY_API int MPI_Improbe(int source, int tag, MPI_Comm comm, int *flag, MPI_Message *message, MPI_Status *status)
 {
-    if (!bl_enter()) return PMPI_Improbe(source, tag, comm, flag, message, status);
+    if (!bl_enter_message()) return bl_under->Improbe(source, tag, comm, flag, message, status);
     MPI_Status own, *s = WANTED(status, own);
     int rc = PMPI_Improbe(source, tag, comm, flag, message, s);
     if (rc == MPI_SUCCESS && *flag) bl_message_made(*message, BL_CALL_Improbe, comm, s);
@@ -94,7 +94,7 @@ BELAY_API int MPI_Improbe(int source, int tag, MPI_Comm comm, int *flag, MPI_Mes
 
 BELAY_API int MPI_Mrecv(void *buf, int count, MPI_Datatype datatype, MPI_Message *message, MPI_Status *status)
 {
-    if (!bl_enter()) return PMPI_Mrecv(buf, count, datatype, message, status);
+    if (!bl_enter_message()) return bl_under->Mrecv(buf, count, datatype, message, status);
     bl_message_gone(*message);
     bl_wait_begin();
     int rc = PMPI_Mrecv(buf, count, datatype, message, status);
@@ -105,7 +105,7 @@ BELAY_API int MPI_Mrecv(void *buf, int count, MPI_Datatype datatype, MPI_Message
 
 BELAY_API int MPI_Imrecv(void *buf, int count, MPI_Datatype datatype, MPI_Message *message, MPI_Request *request)
 {
-    if (!bl_enter()) return PMPI_Imrecv(buf, count, datatype, message, request);
+    if (!bl_enter_message()) return bl_under->Imrecv(buf, count, datatype, message, request);
     bl_message_gone(*message);
     int rc = PMPI_Imrecv(buf, count, datatype, message, request);
     /* Counted at the probe: this request is only outstanding, of no communicator. */
@@ -118,7 +118,7 @@ BELAY_API int MPI_Imrecv(void *buf, int count, MPI_Datatype datatype, MPI_Messag
 
 BELAY_API int MPI_Start(MPI_Request *request)
 {
-    if (!bl_enter()) return PMPI_Start(request);
+    if (!bl_enter_message()) return bl_under->Start(request);
     int rc = PMPI_Start(request);
     if (rc == MPI_SUCCESS) bl_request_started(*request);
     bl_leave();
@@ -127,7 +127,7 @@ BELAY_API int MPI_Start(MPI_Request *request)
 
 BELAY_API int MPI_Startall(int count, MPI_Request requests[])
 {
-    if (!bl_enter()) return PMPI_Startall(count, requests);
+    if (!bl_enter_message()) return bl_under->Startall(count, requests);
     int rc = PMPI_Startall(count, requests);
     for (int i = 0; rc == MPI_SUCCESS && i < count; i++) bl_request_started(requests[i]);
     bl_leave();

@@ -4,7 +4,7 @@
  * message once the program has had its largest number of requests. */
 #include <stdlib.h>
 
-#include "mpi/runtime.h"
+#include "mpi/ride.h"
 
 static uint64_t key_of_message(MPI_Message message)
 {
@@ -120,14 +120,14 @@ static void enter(uint64_t key, enum bl_request_kind kind, enum bl_call call, MP
     if (!persistent) bl_rt.active++;
     if (wild(r)) want_status(r, 1);
     else if (peer >= 0 && (kind == BL_REQ_RECV || (kind == BL_REQ_SEND && persistent)))
-        r->slot = bl_slot(comm, peer, tag); /* counted later */
+        r->slot = bl_slot(kind == BL_REQ_SEND ? BL_SENT : BL_RECEIVED, comm, peer, tag); /* counted later */
     r->plain = kind == BL_REQ_RECV && !persistent && r->slot;
 }
 
 void bl_request_enter(uint64_t key, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,
                       int persistent)
 {
-    const bl_way *way = bl_way_of(comm, peer, tag);
+    const bl_way *way = bl_way_of(kind == BL_REQ_SEND ? BL_SENT : BL_RECEIVED, comm, peer, tag);
     bl_request *r = bl_request_place(key);
     if (r->key || bl_rt.displaced || kind > BL_REQ_RECV || persistent || !bl_way_leads(way, comm, peer, tag)) {
         enter(key, kind, call, comm, peer, tag, persistent);
@@ -154,13 +154,15 @@ void bl_request_started(MPI_Request request)
     r->active = 1;
     r->number = bl_rt.live.header->calls;
     bl_rt.active++;
-    if (r->kind == BL_REQ_SEND && r->slot) r->slot->sent++;
+    if (r->kind != BL_REQ_SEND || !r->slot) return;
+    if (bl_rt.piggyback == BL_PIGGYBACK_MARKER) bl_ride_first(r->slot);
+    r->slot->sent++;
 }
 
 static bl_live_slot *slot_of(const bl_request *r, const MPI_Status *status)
 {
     if (!r->comm || status->MPI_SOURCE < 0) return NULL;
-    if (r->comm->handle != MPI_COMM_NULL) return bl_slot(r->comm->handle, status->MPI_SOURCE, status->MPI_TAG);
+    if (r->comm->handle != MPI_COMM_NULL) return bl_slot(BL_RECEIVED, r->comm->handle, status->MPI_SOURCE, status->MPI_TAG);
     return bl_comm_slot(r->comm, status->MPI_SOURCE, status->MPI_TAG);
 }
 

@@ -25,7 +25,9 @@ enum bl_call {            /* every intercepted call, generated from calls.def */
 };
 const char *bl_call_name(enum bl_call call);
 
-/* Where the counter of (communicator, peer, tag) is: a direct-mapped cache in front of the live table. */
+/* Where the counter of (communicator, peer, tag) is: a direct-mapped cache in front of the live table, one for sends and
+ * one for deliveries.  The first is emptied when an interval begins that others have to be told of (ride.c). */
+enum bl_direction { BL_SENT, BL_RECEIVED };
 typedef struct bl_way {
     MPI_Comm handle;
     int peer, tag;        /* peer: rank in comm */
@@ -65,7 +67,7 @@ typedef struct bl_request {
 } bl_request;
 enum { BL_RECENT = 256 };
 
-enum bl_counting { BL_COUNTING_NOT, BL_COUNTING_ALONE, BL_COUNTING_LOCKED };
+enum bl_counting { BL_COUNTING_NOT, BL_COUNTING_ALONE, BL_COUNTING_LOCKED, BL_COUNTING_CARRIED };
 
 typedef struct bl_object { /* a window or a file, collective on a communicator that may be freed before it */
     uintptr_t handle;
@@ -79,11 +81,12 @@ typedef struct bl_runtime {
     int off;              /* BELAY_OFF: every belay_* call succeeds and does nothing */
     int on;               /* between MPI_Init and MPI_Finalize, and not switched off */
     int counting;         /* enum bl_counting: what the wrappers do */
-    int locked;           /* counting is BL_COUNTING_LOCKED */
+    int locked;           /* MPI_THREAD_MULTIPLE: what is counted is counted under the lock */
     int rank, ranks;
     uint64_t calls_until; /* kill at this wrapped call; UINT64_MAX: never */
     bl_live live;
-    bl_way way[BL_WAYS];
+    bl_way way[2][BL_WAYS];
+    enum bl_piggyback piggyback;
 
     bl_comm **comm;           /* [comms] */
     unsigned comms, comm_room;
@@ -187,6 +190,15 @@ static inline int bl_enter(void)
     return 1;
 }
 
+/* The same of calls that send or receive a message: 0 also when carry.c does it all, through bl_under. */
+int bl_enter_message_apart(void);
+static inline int bl_enter_message(void)
+{
+    if (__builtin_expect(bl_rt.counting != BL_COUNTING_ALONE, 0)) return bl_enter_message_apart();
+    bl_count_call();
+    return 1;
+}
+
 static inline void bl_leave(void)
 {
     if (__builtin_expect(bl_rt.locked, 0)) bl_unlock();
@@ -213,7 +225,8 @@ void bl_comm_freed(MPI_Comm comm);           /* before MPI frees it */
 void bl_comm_text(MPI_Comm comm, char *text, size_t size); /* "MPI_COMM_WORLD", or the communicator's name */
 int bl_comm_world_rank(const bl_comm *comm, int peer);     /* -1: not in MPI_COMM_WORLD */
 bl_live_slot *bl_comm_slot(const bl_comm *comm, int peer, int tag); /* NULL: invalid peer, or no room (then refused) */
-bl_live_slot *bl_way_find(bl_way *way, MPI_Comm comm, int peer, int tag);
+bl_live_slot *bl_comm_slot_by_id(uint64_t id, int world, int tag); /* NULL: no room; says nothing about it */
+bl_live_slot *bl_way_find(enum bl_direction direction, MPI_Comm comm, int peer, int tag);
 
 static inline bl_comm *bl_comm_of(MPI_Comm comm)
 {
@@ -221,10 +234,10 @@ static inline bl_comm *bl_comm_of(MPI_Comm comm)
     return __builtin_expect(seen && seen->handle == comm, 1) ? seen : bl_comm_find(comm);
 }
 
-static inline bl_way *bl_way_of(MPI_Comm comm, int peer, int tag)
+static inline bl_way *bl_way_of(enum bl_direction direction, MPI_Comm comm, int peer, int tag)
 {
     uintptr_t mixed = ((uintptr_t)comm >> 4) ^ (uintptr_t)(unsigned)peer * 31u ^ (uintptr_t)(unsigned)tag * 7u;
-    return &bl_rt.way[mixed & (BL_WAYS - 1)];
+    return &bl_rt.way[direction][mixed & (BL_WAYS - 1)];
 }
 
 static inline int bl_way_leads(const bl_way *way, MPI_Comm comm, int peer, int tag)
@@ -232,23 +245,23 @@ static inline int bl_way_leads(const bl_way *way, MPI_Comm comm, int peer, int t
     return __builtin_expect(way->handle == comm && way->peer == peer && way->tag == tag && way->slot, 1) != 0;
 }
 
-static inline bl_live_slot *bl_slot(MPI_Comm comm, int peer, int tag)
+static inline bl_live_slot *bl_slot(enum bl_direction direction, MPI_Comm comm, int peer, int tag)
 {
-    bl_way *way = bl_way_of(comm, peer, tag);
-    return bl_way_leads(way, comm, peer, tag) ? way->slot : bl_way_find(way, comm, peer, tag);
+    const bl_way *way = bl_way_of(direction, comm, peer, tag);
+    return bl_way_leads(way, comm, peer, tag) ? way->slot : bl_way_find(direction, comm, peer, tag);
 }
 
 static inline void bl_sent(MPI_Comm comm, int dest, int tag)
 {
     if (dest == MPI_PROC_NULL) return;
-    bl_live_slot *slot = bl_slot(comm, dest, tag);
+    bl_live_slot *slot = bl_slot(BL_SENT, comm, dest, tag);
     if (slot) slot->sent++;
 }
 
 static inline void bl_received(MPI_Comm comm, const MPI_Status *status)
 {
     if (status->MPI_SOURCE < 0) return; /* MPI_PROC_NULL, or an empty status */
-    bl_live_slot *slot = bl_slot(comm, status->MPI_SOURCE, status->MPI_TAG);
+    bl_live_slot *slot = bl_slot(BL_RECEIVED, comm, status->MPI_SOURCE, status->MPI_TAG);
     if (slot) slot->received++;
 }
 

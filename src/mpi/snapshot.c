@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "mpi/checkpoint.h"
+#include "mpi/ride.h"
 #include "util/clock.h"
 
 static size_t gather_channels(bl_channel *channels, size_t room)
@@ -68,10 +69,15 @@ int bl_cut_write(bl_cut *cut, bl_error *err)
                           .collectives = collectives, .ncollectives = gather_collectives(collectives, h->collectives),
                           .dependencies = dependencies };
         snprintf(s.protocol, sizeof s.protocol, "%s", cut->protocol);
-        /* Who sent in which interval is known here only of a verified cut; else the counters of both ends tell it. */
-        if (bl_rt.settings.protocol == BL_PROTOCOL_COORDINATED)
+        /* Who sent in which interval is known here of a verified cut, or when the senders have told; else the counters of both
+         * ends tell it afterwards. */
+        rc = BELAY_OK;
+        if (!bl_settings_alone(&bl_rt.settings))
             s.ndependencies = gather_dependencies(dependencies, cut->checkpoint, seen);
-        rc = bl_snapshot_write(bl_rt.store, &s, &cut->digest, err);
+        else if (bl_rt.piggyback != BL_PIGGYBACK_IMPLICIT)
+            rc = bl_ride_dependencies(cut->checkpoint, NULL, &dependencies, &s.ndependencies, err);
+        s.dependencies = dependencies;
+        if (rc == BELAY_OK) rc = bl_snapshot_write(bl_rt.store, &s, &cut->digest, err);
     } else {
         rc = bl_fail(err, BELAY_ERR_MEMORY, "out of memory while taking checkpoint %" PRIu32, cut->checkpoint);
     }
@@ -146,6 +152,7 @@ void bl_cut_stable(const bl_cut *cut)
     h->checkpoint_safe_point = cut->safe_point;
     h->checkpoint_ns = bl_now_ns();
     bl_rt.compute_s = bl_useful_seconds();
+    bl_ride_interval(0);
 }
 
 static void human_size(double bytes, char *text, size_t size)

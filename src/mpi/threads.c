@@ -32,9 +32,14 @@ void bl_unlock(void)
 int bl_enter_locked(void)
 {
     if (bl_rt.counting == BL_COUNTING_NOT) return 0;
-    bl_lock();
+    if (bl_rt.locked) bl_lock();
     bl_count_call();
     return 1;
+}
+
+int bl_enter_message_apart(void)
+{
+    return bl_rt.counting == BL_COUNTING_CARRIED ? 0 : bl_enter_locked();
 }
 
 void bl_wait_begin_locked(void)

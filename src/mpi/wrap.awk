@@ -3,7 +3,7 @@ BEGIN {
     FS = "\t"
     if (out == "code") {
         print "/* Made by wrap.awk from calls.def. */"
-        print "#include \"mpi/runtime.h\"\n"
+        print "#include \"mpi/carry.h\"\n"
     }
 }
 /^#/ || NF < 2 { next }
@@ -52,8 +52,9 @@ function then(name, args, what, may_wait) {
     } else {
         print "BELAY_API " proto "\n{"
     }
-    print "    if (!bl_enter()) return P" name "(" args ");"
-    if (class == "call") {
+    if (class ~ /^(send|isend|init|probe)$/) print "    if (!bl_enter_message()) return bl_under->" short "(" args ");"
+    else print "    if (!bl_enter()) return P" name "(" args ");"
+    if (class == "call" || class == "probe") {
         waits(name, args)
     } else if (class == "send") {
         print "    bl_sent(comm, dest, tag);"
