@@ -10,10 +10,22 @@
 
 #include "mpi/runtime.h"
 
+typedef struct bl_moment { /* a rank at a safe point it has left */
+    uint64_t safe_point;
+    double compute_s;
+    const bl_variable *variables;
+    unsigned nvariables;
+    const uint64_t *sent, *received; /* [channel_slots] as the live table had it */
+    const uint64_t *started;         /* [collective_slots] */
+} bl_moment;
+
 typedef struct bl_cut {   /* this rank's part of a checkpoint */
     uint32_t checkpoint;
     uint64_t safe_point;
-    const char *protocol; /* "coordinated", "independent" */
+    const char *protocol; /* "coordinated", "independent", "induced" */
+    const bl_moment *moment; /* what is saved; NULL: the present state */
+    uint32_t index;       /* "induced" */
+    int forced;           /* by a message */
     int64_t taken_ns;     /* realtime; set by bl_cut_write */
     bl_digest digest;     /* set by bl_cut_write */
 } bl_cut;
@@ -40,14 +52,19 @@ int bl_coordinated_take(uint64_t safe_point);    /* BELAY_OK when committed */
 /* --- independent.c --- */
 int bl_independent_choose(bl_error *err);        /* in MPI_Init: agree on the line, each rank with its own snapshot open */
 int bl_independent_attend(uint64_t safe_point, belay_status *status);
+int bl_independent_take(bl_cut *cut);            /* under the next number */
 void bl_independent_first(uint64_t safe_point);
 uint64_t bl_independent_attention(void); /* the next safe point at which to look */
 
 /* --- induced.c --- */
-uint32_t bl_induced_index(void);  /* what sends tell; 0 with any other protocol */
-void bl_induced_sent(void);       /* before each send */
+int bl_induced_init(bl_error *err);              /* in MPI_Init; nothing with another protocol */
+void bl_induced_free(void);
+int bl_induced_attend(uint64_t safe_point, int due, int *taken); /* every safe point */
+uint32_t bl_induced_index(void);                 /* what sends tell; 0 with any other protocol */
+void bl_induced_sent(void);                      /* before each send */
+void bl_induced_hear(uint32_t index);            /* a marker has come: it will be the index of a message not yet delivered */
 /* The next message of the channel, told `index`, is about to be shown to the program and is not counted yet: takes the
- * checkpoint it forces.  1: it is in transit across a line, so its contents are to be kept (bl_induced_keep). */
+ * checkpoint it forces.  1: bl_induced_keep has to be given its contents. */
 int bl_induced_deliver(bl_live_slot *slot, uint32_t index);
 void bl_induced_keep(const bl_live_slot *slot, uint64_t number, const void *data, int count, MPI_Datatype type, MPI_Comm comm);
 /* A marker has come that should have come before message `from` of the channel was delivered. */

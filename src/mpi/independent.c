@@ -128,24 +128,35 @@ static int refuse(uint64_t safe_point)
     return BELAY_ERR_PENDING;
 }
 
-static int take(uint64_t safe_point)
+int bl_independent_take(bl_cut *cut)
 {
     bl_error err = { 0, "" };
     int64_t began = bl_ticks_ns();
-    if (bl_rt.folded || bl_cut_obstructed()) return refuse(safe_point);
+    if (!cut->moment && (bl_rt.folded || bl_cut_obstructed())) return refuse(cut->safe_point);
     retry = 0;
-    bl_cut cut = { .checkpoint = bl_rt.next_checkpoint++, .safe_point = safe_point, .protocol = "independent" };
+    cut->checkpoint = bl_rt.next_checkpoint++;
     bl_point(BL_POINT_snapshot);
-    int rc = bl_cut_write(&cut, &err);
+    int rc = bl_cut_write(cut, &err);
     if (rc == BELAY_ERR_STALE) bl_end_job(&err);
     if (rc) return bl_failed(rc, &err);
     bl_point(BL_POINT_publish);
-    bl_cut_stable(&cut);
+    bl_cut_stable(cut);
     double seconds = bl_seconds(bl_ticks_ns() - began);
     bl_rt.blocked_s += seconds;
-    bl_pace_done(&pace, safe_point, bl_ticks_ns(), seconds);
-    bl_cut_tell(&cut, seconds);
+    bl_pace_done(&pace, cut->safe_point, bl_ticks_ns(), seconds);
+    bl_cut_tell(cut, seconds);
     return BELAY_OK;
+}
+
+static int take(uint64_t safe_point)
+{
+    bl_cut cut = { .safe_point = safe_point, .protocol = "independent" };
+    return bl_independent_take(&cut);
+}
+
+static int induced(void)
+{
+    return bl_rt.settings.protocol == BL_PROTOCOL_INDUCED;
 }
 
 void bl_independent_first(uint64_t safe_point)
@@ -163,16 +174,17 @@ void bl_independent_first(uint64_t safe_point)
 int bl_independent_attend(uint64_t safe_point, belay_status *status)
 {
     int asked = bl_rt.asked && bl_rt.live.header->state != BL_LIVE_STOPPED;
-    if (!bl_pace_at(&pace, safe_point, bl_ticks_ns(), asked)) return BELAY_OK;
     int64_t began = bl_ticks_ns();
-    int rc = take(safe_point);
-    status->taken = rc == BELAY_OK;
+    int due = bl_pace_at(&pace, safe_point, began, asked), rc;
+    if (!due && !induced()) return BELAY_OK;
+    rc = induced() ? bl_induced_attend(safe_point, due, &status->taken) : take(safe_point);
+    if (!induced()) status->taken = rc == BELAY_OK;
     status->blocked_seconds = bl_seconds(bl_ticks_ns() - began);
-    if (rc == BELAY_OK && asked) bl_rt.live.header->state = BL_LIVE_STOPPED;
+    if (status->taken && asked) bl_rt.live.header->state = BL_LIVE_STOPPED;
     return rc;
 }
 
 uint64_t bl_independent_attention(void)
 {
-    return pace.next;
+    return induced() ? 0 : pace.next; /* each is copied, lest a message makes it a checkpoint */
 }

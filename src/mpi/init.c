@@ -127,6 +127,7 @@ static int set_up(bl_error *err)
     h->state = BL_LIVE_STARTED;
     rc = bl_comms_init(err);
     if (rc == BELAY_OK) rc = bl_safe_points_init(err);
+    if (rc == BELAY_OK) rc = bl_induced_init(err);
     return rc ? rc : bl_ride_init(err);
 }
 
@@ -231,6 +232,7 @@ static void release(void)
     bl_rt.live.header->state = BL_LIVE_FINISHED;
     if (bl_rt.reader) bl_snapshot_close(bl_rt.reader);
     bl_carry_free();
+    bl_induced_free();
     bl_ride_free();
     bl_requests_free();
     bl_objects_free();

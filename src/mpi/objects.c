@@ -66,7 +66,9 @@ static void drop(uintptr_t handle)
 static void collective_on(uintptr_t handle)
 {
     const bl_object *o = find(handle);
-    if (o && o->comm && o->comm->handle != MPI_COMM_NULL && o->comm->collective) o->comm->collective->started++;
+    if (!o || !o->comm || o->comm->handle == MPI_COMM_NULL || !o->comm->collective) return;
+    if (bl_rt.counting == BL_COUNTING_CARRIED) bl_induced_collective(o->comm);
+    o->comm->collective->started++;
 }
 
 void bl_objects_want_comms(void)

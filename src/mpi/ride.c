@@ -164,6 +164,7 @@ static void learn(const marker *m, int source)
     if (!slot) return; /* tags are counted together: the counters alone tell */
     bl_ride_note(slot, m->from, (bl_rider){ m->interval, m->index });
     if (m->from <= slot->received && bl_rt.piggyback == BL_PIGGYBACK_MARKER) too_late(slot, m);
+    else bl_induced_hear(m->index);
 }
 
 /* 1 when there was one. */

@@ -265,9 +265,21 @@ static inline void bl_received(MPI_Comm comm, const MPI_Status *status)
     if (slot) slot->received++;
 }
 
+void bl_induced_collective(bl_comm *comm); /* induced.c: before a collective, or one that nobody can be told before */
+void bl_induced_unseen(const char *call);
+
 static inline void bl_collective(MPI_Comm comm)
 {
     bl_comm *known = bl_comm_of(comm);
+    if (!known || !known->collective) return;
+    if (__builtin_expect(bl_rt.counting == BL_COUNTING_CARRIED, 0)) bl_induced_collective(known);
+    known->collective->started++;
+}
+
+static inline void bl_icollective(MPI_Comm comm, const char *call)
+{
+    bl_comm *known = bl_comm_of(comm);
+    if (__builtin_expect(bl_rt.counting == BL_COUNTING_CARRIED, 0)) bl_induced_unseen(call);
     if (known && known->collective) known->collective->started++;
 }
 

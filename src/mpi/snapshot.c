@@ -10,23 +10,39 @@
 #include "mpi/ride.h"
 #include "util/clock.h"
 
-static size_t gather_channels(bl_channel *channels, size_t room)
+static uint64_t sent_at(const bl_moment *moment, uint32_t i)
+{
+    return moment ? moment->sent[i] : bl_rt.live.slot[i].sent;
+}
+
+static uint64_t received_at(const bl_moment *moment, uint32_t i)
+{
+    return moment ? moment->received[i] : bl_rt.live.slot[i].received;
+}
+
+static uint64_t started_at(const bl_moment *moment, uint32_t i)
+{
+    return moment ? moment->started[i] : bl_rt.live.collective[i].started;
+}
+
+static size_t gather_channels(const bl_moment *moment, bl_channel *channels, size_t room)
 {
     size_t count = 0;
     const bl_live_header *h = bl_rt.live.header;
     for (uint32_t i = 0; i < h->channel_slots && count < room; i++) {
         const bl_live_slot *s = &bl_rt.live.slot[i];
-        if (s->comm) channels[count++] = (bl_channel){ s->comm, s->peer, s->tag, s->sent, s->received };
+        if (s->comm) channels[count++] = (bl_channel){ s->comm, s->peer, s->tag, sent_at(moment, i), received_at(moment, i) };
     }
     return count;
 }
 
-static size_t gather_collectives(bl_collectives *collectives, size_t room)
+static size_t gather_collectives(const bl_moment *moment, bl_collectives *collectives, size_t room)
 {
     size_t count = 0;
     for (uint32_t i = 0; i < bl_rt.live.header->collective_slots && count < room; i++) {
         const bl_live_collective *c = &bl_rt.live.collective[i];
-        if (c->comm && c->started) collectives[count++] = (bl_collectives){ c->comm, c->started, c->size, 0 };
+        uint64_t started = started_at(moment, i);
+        if (c->comm && started) collectives[count++] = (bl_collectives){ c->comm, started, c->size, 0 };
     }
     return count;
 }
@@ -54,6 +70,7 @@ double bl_useful_seconds(void)
 int bl_cut_write(bl_cut *cut, bl_error *err)
 {
     const bl_live_header *h = bl_rt.live.header;
+    const bl_moment *moment = cut->moment;
     bl_channel *channels = malloc(sizeof *channels * (h->channels + 1u));
     bl_collectives *collectives = malloc(sizeof *collectives * (h->collectives + 1u));
     bl_dependency *dependencies = malloc(sizeof *dependencies * (size_t)bl_rt.ranks);
@@ -63,10 +80,12 @@ int bl_cut_write(bl_cut *cut, bl_error *err)
         cut->taken_ns = bl_now_ns();
         bl_snapshot s = { .rank = (uint32_t)bl_rt.rank, .ranks = (uint32_t)bl_rt.ranks, .checkpoint = cut->checkpoint,
                           .incarnation = bl_rt.incarnation, .line_base = h->base, .safe_point = cut->safe_point,
-                          .time_ns = cut->taken_ns, .compute_s = bl_useful_seconds(),
-                          .variables = bl_rt.variable, .nvariables = bl_rt.variables,
-                          .channels = channels, .nchannels = gather_channels(channels, h->channels),
-                          .collectives = collectives, .ncollectives = gather_collectives(collectives, h->collectives),
+                          .time_ns = cut->taken_ns, .compute_s = moment ? moment->compute_s : bl_useful_seconds(),
+                          .variables = moment ? moment->variables : bl_rt.variable,
+                          .nvariables = moment ? moment->nvariables : bl_rt.variables,
+                          .channels = channels, .nchannels = gather_channels(moment, channels, h->channels),
+                          .collectives = collectives,
+                          .ncollectives = gather_collectives(moment, collectives, h->collectives),
                           .dependencies = dependencies };
         snprintf(s.protocol, sizeof s.protocol, "%s", cut->protocol);
         /* Who sent in which interval is known here of a verified cut, or when the senders have told; else the counters of both
@@ -75,7 +94,7 @@ int bl_cut_write(bl_cut *cut, bl_error *err)
         if (!bl_settings_alone(&bl_rt.settings))
             s.ndependencies = gather_dependencies(dependencies, cut->checkpoint, seen);
         else if (bl_rt.piggyback != BL_PIGGYBACK_IMPLICIT)
-            rc = bl_ride_dependencies(cut->checkpoint, NULL, &dependencies, &s.ndependencies, err);
+            rc = bl_ride_dependencies(cut->checkpoint, moment ? moment->received : NULL, &dependencies, &s.ndependencies, err);
         s.dependencies = dependencies;
         if (rc == BELAY_OK) rc = bl_snapshot_write(bl_rt.store, &s, &cut->digest, err);
     } else {
@@ -144,15 +163,15 @@ void bl_cut_stable(const bl_cut *cut)
     for (uint32_t i = 0; i < h->channel_slots; i++) {
         bl_live_slot *s = &bl_rt.live.slot[i];
         if (!s->comm) continue;
-        s->at_sent = s->sent;
-        s->at_received = s->received;
+        s->at_sent = sent_at(cut->moment, i);
+        s->at_received = received_at(cut->moment, i);
     }
-    for (uint32_t i = 0; i < h->collective_slots; i++) bl_rt.live.collective[i].at_started = bl_rt.live.collective[i].started;
+    for (uint32_t i = 0; i < h->collective_slots; i++) bl_rt.live.collective[i].at_started = started_at(cut->moment, i);
     h->checkpoint = bl_rt.checkpoint = cut->checkpoint;
     h->checkpoint_safe_point = cut->safe_point;
     h->checkpoint_ns = bl_now_ns();
-    bl_rt.compute_s = bl_useful_seconds();
-    bl_ride_interval(0);
+    bl_rt.compute_s = cut->moment ? cut->moment->compute_s : bl_useful_seconds();
+    bl_ride_interval(cut->moment != NULL);
 }
 
 static void human_size(double bytes, char *text, size_t size)
@@ -173,6 +192,6 @@ void bl_cut_tell(const bl_cut *cut, double seconds)
     for (unsigned i = 0; i < bl_rt.variables; i++) bytes += (double)bl_variable_bytes(&bl_rt.variable[i]);
     human_size(bytes, size, sizeof size);
     if (own) snprintf(who, sizeof who, "rank %d: ", bl_rt.rank);
-    bl_say("%scheckpoint %" PRIu32 " at safe point %" PRIu64 ": %s%s in %.3f s", who, cut->checkpoint, cut->safe_point, size,
-           own ? "" : " a rank", seconds);
+    bl_say("%scheckpoint %" PRIu32 " at safe point %" PRIu64 ": %s%s in %.3f s%s", who, cut->checkpoint, cut->safe_point, size,
+           own ? "" : " a rank", seconds, cut->forced ? ", forced by a message" : "");
 }

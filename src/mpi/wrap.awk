@@ -71,7 +71,7 @@ function then(name, args, what, may_wait) {
     } else if (class == "init") {
         then(name, args, "bl_request_made(*request, " kind ", BL_CALL_" short ", comm, " peer ", tag, 1);", 0)
     } else if (class == "icoll") {
-        then(name, args, "{\n        bl_collective(comm);\n        bl_request_made(*request, BL_REQ_COLLECTIVE, BL_CALL_" short ", comm, 0, 0, 0);\n    }", 0)
+        then(name, args, "{\n        bl_icollective(comm, \"" name "\");\n        bl_request_made(*request, BL_REQ_COLLECTIVE, BL_CALL_" short ", comm, 0, 0, 0);\n    }", 0)
     } else if (class == "ifile") {
         collective = short ~ /_all$/ ? "        bl_file_collective(fh);\n" : ""
         then(name, args, "{\n" collective "        bl_request_made(*request, BL_REQ_COLLECTIVE, BL_CALL_" short ", MPI_COMM_NULL, 0, 0, 0);\n    }", 0)
