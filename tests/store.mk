@@ -4,7 +4,7 @@ store_test_cppflags = $(AM_CPPFLAGS) -D_GNU_SOURCE -I$(top_srcdir)/tests/unit
 store_test_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(HDF5_CFLAGS)
 store_test_libs = libbl_store.la libbl_util.la $(HDF5_LIBS) $(CMOCKA_LIBS)
 
-PURE_TESTS += tests/unit/test_store tests/unit/test_store_snapshot tests/unit/test_store_commit
+PURE_TESTS += tests/unit/test_store tests/unit/test_store_snapshot tests/unit/test_store_commit tests/unit/test_store_late
 tests_unit_test_store_SOURCES = tests/unit/test_store.c $(store_test_common)
 tests_unit_test_store_CPPFLAGS = $(store_test_cppflags)
 tests_unit_test_store_CFLAGS = $(store_test_cflags)
@@ -17,6 +17,10 @@ tests_unit_test_store_commit_SOURCES = tests/unit/test_store_commit.c $(store_te
 tests_unit_test_store_commit_CPPFLAGS = $(store_test_cppflags)
 tests_unit_test_store_commit_CFLAGS = $(store_test_cflags)
 tests_unit_test_store_commit_LDADD = $(store_test_libs)
+tests_unit_test_store_late_SOURCES = tests/unit/test_store_late.c $(store_test_common)
+tests_unit_test_store_late_CPPFLAGS = $(store_test_cppflags)
+tests_unit_test_store_late_CFLAGS = $(store_test_cflags)
+tests_unit_test_store_late_LDADD = $(store_test_libs)
 
 # Programs that stand between src/store and the system: what store_io.c defines comes before libc's.
 store_fault_common = tests/fault/store_io.c tests/fault/store_io.h tests/fault/store_scenario.c tests/fault/store_scenario.h \

@@ -132,11 +132,11 @@ int bl_snapshot_forget(bl_store *store, uint32_t rank, uint32_t last, bl_error *
 }
 
 /* Moves the file to the first free name. */
-static int move_away(const bl_store *store, uint32_t rank, uint32_t checkpoint, char to[BL_PATH], bl_error *err)
+static int move_away(const bl_store *store, uint32_t rank, const char *name, int copy, char to[BL_PATH], bl_error *err)
 {
     char from[BL_PATH];
     struct stat status;
-    bl_store_path(store, from, "rank-%05u/ckpt-%06u.h5", rank, checkpoint);
+    bl_store_path(store, from, "rank-%05u/%s", rank, name);
     if (lstat(from, &status) != 0)
         return errno == ENOENT || errno == ENOTDIR ? bl_fail(err, BELAY_ERR_NONE, "%s does not exist", from)
                                                    : bl_fail_errno(err, "cannot look at %s", from);
@@ -144,13 +144,13 @@ static int move_away(const bl_store *store, uint32_t rank, uint32_t checkpoint, 
         char suffix[16] = "";
         if (i > 0)
             snprintf(suffix, sizeof suffix, ".%d", i);
-        bl_store_path(store, to, "quarantine/rank-%05u-ckpt-%06u.h5%s", rank, checkpoint, suffix);
+        bl_store_path(store, to, "quarantine/rank-%05u-%s%s", rank, name, suffix);
         if (lstat(to, &status) == 0)
             continue;
-        return rename(from, to) == 0 ? BELAY_OK : bl_fail_errno(err, "cannot move %s to %s", from, to);
+        return (copy ? link(from, to) : rename(from, to)) == 0 ? BELAY_OK : bl_fail_errno(err, "cannot move %s to %s", from, to);
     }
-    return bl_fail(err, BELAY_ERR_MEMORY, "%s/quarantine holds %d files of rank %u, checkpoint %u: look at them and remove some",
-                   store->dir, (int)QUARANTINE_COPIES_MAX, rank, checkpoint);
+    return bl_fail(err, BELAY_ERR_MEMORY, "%s/quarantine holds %d files %s of rank %u: look at them and remove some",
+                   store->dir, (int)QUARANTINE_COPIES_MAX, name, rank);
 }
 
 /* The new name before the old one is gone for good: a crash leaves the file under one of them at least. */
@@ -163,21 +163,28 @@ static int sync_move(const bl_store *store, uint32_t rank, bl_error *err)
     return code == BELAY_OK ? bl_dir_sync(store, path, err) : code;
 }
 
+int bl_rank_quarantine(const bl_store *store, uint32_t rank, const char *name, int copy, char to[BL_PATH], bl_error *err)
+{
+    char path[BL_PATH];
+    bl_store_path(store, path, "quarantine");
+    int code = bl_dir_make(path, err);
+    if (code == BELAY_OK)
+        code = move_away(store, rank, name, copy, to, err);
+    return code == BELAY_OK ? sync_move(store, rank, err) : code;
+}
+
 int bl_snapshot_quarantine(bl_store *store, uint32_t rank, uint32_t checkpoint, char *where, size_t size, bl_error *err)
 {
     bl_fence fence;
-    char path[BL_PATH];
+    char to[BL_PATH], name[32];
     int code = bl_fence_enter(store, &fence, err);
     if (code != BELAY_OK)
         return code;
-    bl_store_path(store, path, "quarantine");
-    code = bl_dir_make(path, err);
-    if (code == BELAY_OK)
-        code = move_away(store, rank, checkpoint, path, err);
-    if (code == BELAY_OK && where)
-        snprintf(where, size, "%s", path);
-    if (code == BELAY_OK)
-        code = sync_move(store, rank, err);
+    snprintf(name, sizeof name, "ckpt-%06u.h5", checkpoint);
+    to[0] = '\0';
+    code = bl_rank_quarantine(store, rank, name, 0, to, err);
+    if (where && to[0])
+        snprintf(where, size, "%s", to);
     bl_fence_leave(&fence);
     return code;
 }

@@ -67,6 +67,9 @@ void bl_numbers_finish(bl_numbers *numbers); /* ascending, each once */
 /* rename() with the hook before it; 0, or -1 with errno. */
 int bl_file_rename(const bl_store *store, const char *from, const char *to);
 
+/* Moves a file of a rank to quarantine/, or gives it a second name there; under the caller's fence (garbage.c). */
+int bl_rank_quarantine(const bl_store *store, uint32_t rank, const char *name, int copy, char to[BL_PATH], bl_error *err);
+
 /* --- digest.c --- */
 
 enum { BL_HEX = 32 };

@@ -29,7 +29,7 @@ typedef struct bl_late_message {
 typedef struct bl_late bl_late;
 
 /* What is delivered from now on follows CP[rank](checkpoint); 0: the start.  The file is made when the first message comes;
- * one that is there is appended to, after what was torn off at its end is cut. */
+ * one that is there is appended to, after what was torn off at its end is cut; BELAY_ERR_DAMAGED when it is worse than that. */
 int bl_late_open(bl_store *store, uint32_t rank, uint32_t checkpoint, bl_late **late, bl_error *err);
 /* On return the message is there for a restart, as `stable` asks.  Fenced.  After an error nothing was added, and the next
  * message may be tried. */
@@ -62,13 +62,13 @@ int bl_late_scan(bl_store *store, uint32_t rank, int with_data, bl_late_visit *v
 typedef int bl_late_wanted(void *context, const bl_late_message *message);
 
 /* A restart from CP[rank](checkpoint): the wanted messages (asked without data) become late-<checkpoint>, each once, and no
- * other late file of the rank remains.  A death on the way leaves every wanted message in some file; on return it is done as
+ * other late file of the rank remains; one that is damaged goes to quarantine/.  A death on the way leaves every wanted message in some file; on return it is done as
  * `stable` asks.  Fenced.  No rank may go on before all ranks have done this: until then undone messages may still be found
  * under numbers that new ones would get. */
 int bl_late_settle(bl_store *store, uint32_t rank, uint32_t checkpoint, bl_late_wanted *wanted, void *context, bl_error *err);
 
 /* Garbage while the job runs: removes the late files before late-<checkpoint> in which no message is wanted, that is, has a
- * number beyond what CP[rank](checkpoint) of the line has received.  Not forced: what comes back goes again.  Fenced. */
+ * number beyond what CP[rank](checkpoint) of the line has received; damaged ones stay.  Not forced: what comes back goes again.  Fenced. */
 int bl_late_remove_before(bl_store *store, uint32_t rank, uint32_t checkpoint, bl_late_wanted *wanted, void *context,
                           uint32_t *removed, bl_error *err);
 

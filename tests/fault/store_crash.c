@@ -330,6 +330,7 @@ static int the_fence(const io_event *sync) { return sync->kind == IO_SYNC && str
 static int parent_dir(const io_event *sync) { return sync->kind == IO_DIR_SYNC && sync->path[0] == '\0'; }
 static int root_dir(const io_event *sync) { return sync->kind == IO_DIR_SYNC && strcmp(sync->path, "job") == 0; }
 static int rank_dir(const io_event *sync) { return sync->kind == IO_DIR_SYNC && strncmp(sync->path, "job/rank-", 9) == 0; }
+static int a_late_file(const io_event *sync) { return sync->kind == IO_SYNC && strstr(sync->path, "/late-") != NULL; }
 static int commit_dir(const io_event *sync) { return sync->kind == IO_DIR_SYNC && strcmp(sync->path, "job/commit") == 0; }
 
 static void every_forgotten_forcing_is_noticed(void **state)
@@ -338,7 +339,7 @@ static void every_forgotten_forcing_is_noticed(void **state)
     static const struct { const char *name; ignores *ignored; } mutants[] = {
         { "files", any_file }, { "directories", any_dir }, { "snapshots", a_snapshot }, { "records", a_record },
         { "job.json", job_json }, { "fence", the_fence }, { "parent directory", parent_dir }, { "job directory", root_dir }, { "rank directories", rank_dir },
-        { "commit directory", commit_dir }
+        { "commit directory", commit_dir }, { "late files", a_late_file }
     };
     record_scenario(BL_STABLE_POWER, 0);
     for (size_t i = 0; i < sizeof mutants / sizeof *mutants; i++)

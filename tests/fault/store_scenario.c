@@ -5,7 +5,9 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "store/late.h"
 #include "store_io.h"
 #include "test_store_common.h"
 
@@ -71,13 +73,77 @@ static int collect(const run *r, uint32_t checkpoint)
     return code == BELAY_OK ? remove_snapshots(r, checkpoint) : code;
 }
 
+/* --- late messages --- */
+
+enum { LATE_BYTES_MAX = 6000, LATE_SETTLED = 4 };
+
+static bl_late_message late_message(uint64_t number, unsigned char data[LATE_BYTES_MAX])
+{
+    for (int i = 0; i < LATE_BYTES_MAX; i++)
+        data[i] = (unsigned char)(number * 31 + (uint64_t)i / 7);
+    return (bl_late_message){ .comm = 5, .source = 0, .tag = 9, .number = number, .data = data,
+                              .bytes = number % 3 == 0 ? LATE_BYTES_MAX : number % 3 == 1 ? 100 : 0 };
+}
+
+static int be_late(const run *r, uint32_t checkpoint, uint64_t first, uint64_t last)
+{
+    unsigned char data[LATE_BYTES_MAX];
+    bl_late *late;
+    int code = bl_late_open(r->store, 1, checkpoint, &late, r->err);
+    for (uint64_t n = first; code == BELAY_OK && n <= last; n++) {
+        bl_late_message m = late_message(n, data);
+        reach(&r->state->appending, r->state, n);
+        code = bl_late_append(late, &m, r->err);
+        if (code == BELAY_OK)
+            reach(&r->state->appended, r->state, n);
+    }
+    if (late)
+        bl_late_close(late);
+    return code;
+}
+
+static int beyond(void *context, const bl_late_message *m)
+{
+    return m->number > *(const uint64_t *)context;
+}
+
+static int drop_late(const run *r, uint32_t checkpoint, uint64_t last)
+{
+    uint32_t removed;
+    reach(&r->state->dropping, r->state, last);
+    return bl_late_remove_before(r->store, 1, checkpoint, beyond, &last, &removed, r->err);
+}
+
+static int even(void *context, const bl_late_message *m)
+{
+    (void)context;
+    return m->number % 2 == 0;
+}
+
+static int settle(const run *r, uint32_t checkpoint)
+{
+    reach(&r->state->settling, r->state, LATE_SETTLED);
+    int code = bl_late_settle(r->store, 1, checkpoint, even, NULL, r->err);
+    if (code == BELAY_OK)
+        reach(&r->state->settled, r->state, LATE_SETTLED);
+    return code;
+}
+
 static int first_life(const run *r)
 {
     int code = take(r, 1);
     if (code == BELAY_OK && r->wrong)
         return collect(r, 1); /* the only one: nothing newer hides the disorder */
     if (code == BELAY_OK)
+        code = be_late(r, 0, 1, 1);
+    if (code == BELAY_OK)
+        code = be_late(r, 1, 2, 3);
+    if (code == BELAY_OK)
         code = take(r, 2);
+    if (code == BELAY_OK)
+        code = drop_late(r, 1, 1);
+    if (code == BELAY_OK)
+        code = be_late(r, 2, LATE_SETTLED, LATE_SETTLED);
     return code == BELAY_OK ? collect(r, 1) : code;
 }
 
@@ -99,7 +165,11 @@ static int second_life(const run *r)
     if (code != BELAY_OK)
         return code;
     reach(&r->state->incarnation, r->state, bl_store_job(r->store)->incarnation);
-    code = give_up(r, 3);
+    code = settle(r, 1);
+    if (code == BELAY_OK)
+        code = be_late(r, 1, LATE_SETTLED + 1, LATE_SETTLED + 2);
+    if (code == BELAY_OK)
+        code = give_up(r, 3);
     if (code == BELAY_OK)
         code = take(r, 4);
     if (code == BELAY_OK)
@@ -114,7 +184,7 @@ static int second_life(const run *r)
 int scenario_run(const char *dir, enum bl_stable stable, int wrong, scenario_state *state, bl_error *err)
 {
     run r = { .state = state, .wrong = wrong, .err = err };
-    *state = (scenario_state){ 0, 0, 0, 0, 0 };
+    *state = (scenario_state){ 0 };
     int code = bl_store_create(dir, SCENARIO_RANKS, "scenario", stable, &r.store, err);
     if (code != BELAY_OK)
         return code;
@@ -202,6 +272,53 @@ static const char *check_forgotten(bl_store *store, const scenario_state *state)
     return back ? wrong("snapshot %llu was forgotten and has come back", (unsigned long long)state->forgotten) : NULL;
 }
 
+/* --- what is found of late messages --- */
+
+typedef struct found { int times[LATE_SETTLED + 4], wrong; } found;
+
+static int count_late(void *context, const bl_late_message *m, bl_error *err)
+{
+    unsigned char data[LATE_BYTES_MAX];
+    found *f = context;
+    bl_late_message want = late_message(m->number, data);
+    (void)err;
+    if (m->number > LATE_SETTLED + 3 || m->comm != want.comm || m->source != want.source || m->tag != want.tag
+        || m->bytes != want.bytes || (m->bytes > 0 && memcmp(m->data, data, (size_t)m->bytes) != 0))
+        f->wrong = 1;
+    else
+        f->times[m->number]++;
+    return BELAY_OK;
+}
+
+/* A disk that could not read a late file for a moment: it is in the quarantine. */
+static bool set_aside(bl_store *store)
+{
+    char path[400];
+    snprintf(path, sizeof path, "%s/quarantine", bl_store_dir(store));
+    return scratch_count(path, "late-") > 0;
+}
+
+static const char *check_late(bl_store *store, const scenario_state *state)
+{
+    found f = { { 0 }, 0 };
+    bl_error err = { .code = BELAY_OK };
+    if (bl_late_read(store, 1, 1, count_late, &f, &err) != BELAY_OK)
+        return wrong("the late messages: %s", err.text);
+    if (f.wrong)
+        return wrong("a late message came back as another");
+    for (uint64_t n = 1; n <= LATE_SETTLED + 3; n++) {
+        int settled = n <= LATE_SETTLED && n % 2;
+        if (f.times[n] == 0 && n <= state->appended && n > state->dropping && !(state->settling && settled)
+            && !set_aside(store))
+            return wrong("late message %llu is lost", (unsigned long long)n);
+        if (f.times[n] > 0 && (n > state->appending || (state->settled && settled)))
+            return wrong("late message %llu should not be there", (unsigned long long)n);
+        if (f.times[n] > 1 && (state->settled || !state->settling))
+            return wrong("late message %llu is there twice", (unsigned long long)n);
+    }
+    return NULL;
+}
+
 /* Who was replaced stays out, who was not gets in. */
 static const char *check_fence(bl_store *store, const scenario_state *state)
 {
@@ -217,7 +334,7 @@ static const char *check_fence(bl_store *store, const scenario_state *state)
 /* The next incarnation takes a checkpoint, with whatever leftovers there are around it. */
 static const char *live_on(bl_store *store, uint32_t newest)
 {
-    scenario_state state = { 0, 0, 0, 0, 0 };
+    scenario_state state = { 0 };
     bl_error err = { .code = BELAY_OK };
     uint32_t highest;
     run r = { .store = store, .state = &state, .err = &err };
@@ -228,6 +345,8 @@ static const char *live_on(bl_store *store, uint32_t newest)
     if (take(&r, highest + 1) != BELAY_OK)
         return wrong("cannot go on: %s", err.text);
     state.committed = state.deciding;
+    if (settle(&r, 1) != BELAY_OK || be_late(&r, 1, LATE_SETTLED + 3, LATE_SETTLED + 3) != BELAY_OK)
+        return wrong("cannot go on: %s", err.text);
     return check_newest(store, &state, &newest);
 }
 
@@ -250,6 +369,8 @@ const char *scenario_recover(const char *dir, const scenario_state *state, int g
         bad = check_newest(store, state, &newest);
     if (!bad)
         bad = check_forgotten(store, state);
+    if (!bad)
+        bad = check_late(store, state);
     if (!bad && go_on)
         bad = live_on(store, newest);
     bl_store_close(store);
