@@ -70,6 +70,19 @@ void bl_induced_keep(const bl_live_slot *slot, uint64_t number, const void *data
 /* A marker has come that should have come before message `from` of the channel was delivered. */
 void bl_induced_late(const bl_live_slot *slot, uint64_t from, uint32_t index);
 
+/* --- resend.c --- */
+typedef struct bl_transit_row { /* messages first..last of a channel are in transit across the line */
+    uint64_t comm, first, last;
+    uint32_t from, to;
+    int32_t tag;
+    uint32_t sender_checkpoint;  /* that the sender restarts from */
+} bl_transit_row;
+int bl_resend_plan(const bl_transit_row *row, size_t rows, uint32_t restart, bl_error *err);
+void bl_resend(bl_error *err);                   /* in belay_recover; collective */
+void bl_resend_on(const bl_comm *comm);          /* a communicator has come into being */
+void bl_resend_reap(void);
+void bl_resend_free(void);
+
 /* --- recover.c --- */
 int bl_open_and_verify(uint32_t checkpoint, const bl_digest *digest, bl_error *err); /* into bl_rt.reader, bl_rt.restore */
 void bl_give_up_snapshot(uint32_t checkpoint, const bl_error *why);                  /* to quarantine, and says so */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <xxhash.h>
 
+#include "mpi/checkpoint.h"
 #include "mpi/ride.h"
 
 struct bl_comm_series { uint64_t members; uint64_t made; };
@@ -154,7 +155,9 @@ static bl_comm *register_comm(MPI_Comm handle, uint64_t origin)
         destroy(c);
         return NULL;
     }
-    return bl_rt.comm[bl_rt.comms++] = c;
+    bl_rt.comm[bl_rt.comms++] = c;
+    if (bl_rt.recovered) bl_resend_on(c);
+    return c;
 }
 
 bl_comm *bl_comm_find(MPI_Comm handle)
@@ -204,6 +207,7 @@ void bl_comm_named(bl_comm *c, MPI_Comm handle)
     c->handle = handle;
     if (room_for_one()) {
         bl_rt.comm[bl_rt.comms++] = c;
+        if (bl_rt.recovered) bl_resend_on(c);
         return;
     }
     bl_rt.refused = "out of memory for communicators";

@@ -301,6 +301,7 @@ int bl_induced_attend(uint64_t safe_point, int due, int *taken)
     int rc = BELAY_OK;
     *taken = 0;
     bl_ride_drain();
+    bl_resend_reap();
     if (due || in.heard > in.points.index) {
         bl_induced_points before = in.points;
         bl_cut cut = { .safe_point = safe_point, .forced = in.heard > in.points.index };
@@ -342,6 +343,7 @@ int bl_induced_init(bl_error *err)
 
 void bl_induced_free(void)
 {
+    bl_resend_free();
     forget_remembered();
     bl_late_close(in.late);
     free(in.sent);

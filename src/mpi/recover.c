@@ -292,6 +292,7 @@ int belay_recover(belay_status *status)
         tell_resumed(&s);
         bl_point(BL_POINT_restored);
     }
+    if (bl_rt.settings.protocol == BL_PROTOCOL_INDUCED) bl_resend(&err);
     bl_rt.attention = bl_rt.live.header->safe_point + 1;
     bl_rt.recovered = 1;
     if (status) *status = s;
