@@ -52,3 +52,9 @@ check_PROGRAMS += tests/mpi/traps
 tests_mpi_traps_SOURCES = tests/mpi/traps.c
 tests_mpi_traps_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_traps_LDADD = src/mpi/libbelay.la libbl_store.la libbl_util.la $(MPI_LIBS)
+
+# induced checkpoints: messages under way across every line
+check_PROGRAMS += tests/mpi/lag
+tests_mpi_lag_SOURCES = tests/mpi/lag.c
+tests_mpi_lag_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
+tests_mpi_lag_LDADD = src/mpi/libbelay.la $(MPI_LIBS)

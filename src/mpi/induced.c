@@ -329,8 +329,6 @@ int bl_induced_init(bl_error *err)
     if (bl_rt.settings.protocol != BL_PROTOCOL_INDUCED) return BELAY_OK;
     if (bl_rt.thread_level == MPI_THREAD_MULTIPLE)
         return bl_fail(err, BELAY_ERR_REFUSED, "checkpoint=induced with MPI_THREAD_MULTIPLE: another thread may be sending while a message forces a checkpoint; use checkpoint=coordinated or independent");
-    if (bl_rt.settings.piggyback == BL_PIGGYBACK_HEADER)
-        return bl_fail(err, BELAY_ERR_REFUSED, "checkpoint=induced works with piggyback=marker, not with header");
     const bl_live_header *h = bl_rt.live.header;
     in.sent = calloc(h->channel_slots, sizeof *in.sent);
     in.received = calloc(h->channel_slots, sizeof *in.received);

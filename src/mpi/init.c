@@ -72,6 +72,7 @@ static void prepare(opening *o, const char *supervised)
     bl_error err = { 0, "" };
     uint32_t highest = 0;
     o->rc = bl_settings_load(&bl_rt.settings, &err);
+    if (o->rc == BELAY_OK) o->rc = bl_settings_agree(&bl_rt.settings, &err);
     if (o->rc == BELAY_OK) o->rc = open_job(supervised, &err);
     if (o->rc == BELAY_OK && bl_store_job(bl_rt.store)->ranks != (uint32_t)bl_rt.ranks)
         o->rc = bl_fail(&err, BELAY_ERR_FOREIGN, "%s holds a job of %" PRIu32 " ranks, this run has %d", bl_rt.settings.dir,

@@ -145,6 +145,7 @@ int bl_options_parse(int argc, char **argv, bl_options *o)
         int rc = take_value(o, name, value);
         if (rc) return rc;
     }
+    if (bl_settings_agree(&o->settings, &err)) return usage("%s", err.text);
     o->program = argv + i;
     if (!o->ranks) return usage("how many ranks? Use -n RANKS%s", "");
     if (i == argc) return usage("which program?%s", "");

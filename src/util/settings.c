@@ -307,6 +307,13 @@ int bl_settings_load(bl_settings *settings, bl_error *err)
     return BELAY_OK;
 }
 
+int bl_settings_agree(const bl_settings *s, bl_error *err)
+{
+    if (s->protocol == BL_PROTOCOL_INDUCED && s->piggyback == BL_PIGGYBACK_HEADER)
+        return bl_fail(err, BELAY_ERR_REFUSED, "checkpoint=induced with piggyback=header: induced checkpoints are told by markers; leave piggyback out, or set marker");
+    return BELAY_OK;
+}
+
 enum bl_piggyback bl_settings_piggyback(const bl_settings *s)
 {
     return s->protocol == BL_PROTOCOL_INDUCED && s->piggyback == BL_PIGGYBACK_IMPLICIT ? BL_PIGGYBACK_MARKER : s->piggyback;

@@ -57,6 +57,9 @@ extern const unsigned bl_setting_count;
  * names the variable or the line. */
 int bl_settings_load(bl_settings *settings, bl_error *err);
 
+/* Do they make sense together?  BELAY_ERR_REFUSED with the reason; asked when all are set. */
+int bl_settings_agree(const bl_settings *settings, bl_error *err);
+
 /* Induced checkpoints need to be told, so implicit is marker with them. */
 enum bl_piggyback bl_settings_piggyback(const bl_settings *settings);
 

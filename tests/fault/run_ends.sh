@@ -98,7 +98,7 @@ job full "$belay" run -n 4 --dir "$scratch/full" "$ends" 1 0
 check "a directory with something else in it: refused" says 'is not empty and holds no job'
 check "a directory with something else in it: untouched" says precious "$scratch/full/data"
 
-for options in '-n 0' '-n' '-n 4 --every soon' '-n 4 --kill 9@step=1' '-n 4 --nonsense 1' '-n 4 --checkpoint induced'; do
+for options in '-n 0' '-n' '-n 4 --every soon' '-n 4 --kill 9@step=1' '-n 4 --nonsense 1' '-n 4 --logging causal' '-n 4 --checkpoint induced --piggyback header'; do
     job usage "$belay" run $options "$ends" 1 0
     check "belay run $options: exit status 2" ended 2
     check "belay run $options: one line" test "$(grep -c '' "$log")" = 1

@@ -118,7 +118,7 @@ static void what_this_version_lacks_is_refused(void **state)
 {
     (void)state;
     static const char *const lacks[][2] = {
-        { "stable", "node" }, { "checkpoint", "induced" }, { "logging", "causal" }, { "recovery", "injob" }, { "piggyback", "header" },
+        { "stable", "node" }, { "checkpoint", "nonblocking" }, { "logging", "causal" }, { "recovery", "injob" }, { "piggyback", "rdma" },
     };
     for (size_t i = 0; i < sizeof lacks / sizeof *lacks; i++) {
         bl_settings s;
@@ -127,6 +127,26 @@ static void what_this_version_lacks_is_refused(void **state)
         assert_int_equal(bl_settings_set(&s, lacks[i][0], lacks[i][1], "--x", &err), BELAY_ERR_REFUSED);
         assert_non_null(strstr(err.text, "not in this version"));
     }
+}
+
+static void induced_checkpoints_are_told_by_markers(void **state)
+{
+    (void)state;
+    bl_settings s;
+    bl_error err = { 0, "" };
+    assert_int_equal(bl_settings_load(&s, &err), BELAY_OK);
+    assert_false(bl_settings_alone(&s));
+    assert_int_equal(bl_settings_piggyback(&s), BL_PIGGYBACK_IMPLICIT);
+    assert_int_equal(bl_settings_set(&s, "checkpoint", "induced", "--checkpoint", &err), BELAY_OK);
+    assert_true(bl_settings_alone(&s));
+    assert_int_equal(bl_settings_piggyback(&s), BL_PIGGYBACK_MARKER);
+    assert_int_equal(bl_settings_agree(&s, &err), BELAY_OK);
+    assert_int_equal(bl_settings_set(&s, "piggyback", "header", "--piggyback", &err), BELAY_OK);
+    assert_int_equal(bl_settings_agree(&s, &err), BELAY_ERR_REFUSED);
+    assert_non_null(strstr(err.text, "checkpoint=induced with piggyback=header"));
+    assert_int_equal(bl_settings_set(&s, "checkpoint", "independent", "--checkpoint", &err), BELAY_OK);
+    assert_int_equal(bl_settings_agree(&s, &err), BELAY_OK);
+    assert_int_equal(bl_settings_piggyback(&s), BL_PIGGYBACK_HEADER);
 }
 
 static void unknown_setting_is_refused(void **state)
@@ -268,6 +288,7 @@ int main(void)
         cmocka_unit_test_setup(good_values, clean),
         cmocka_unit_test_setup(bad_values_are_named_with_their_origin, clean),
         cmocka_unit_test_setup(what_this_version_lacks_is_refused, clean),
+        cmocka_unit_test_setup(induced_checkpoints_are_told_by_markers, clean),
         cmocka_unit_test_setup(unknown_setting_is_refused, clean),
         cmocka_unit_test_setup(variable_wins_over_file_over_default, clean),
         cmocka_unit_test_setup(bad_line_is_named, clean),
