@@ -20,6 +20,12 @@ struct start {          /* the same of the collectives on a communicator */
     uint32_t rank, at, epoch, size;
 };
 
+struct range {          /* messages of a channel whose contents are kept */
+    uint64_t comm, first, last;
+    uint32_t from, to;
+    int32_t tag;
+};
+
 struct bl_history {
     uint32_t ranks;
     uint32_t *last;     /* [ranks] checkpoints given */
@@ -29,10 +35,14 @@ struct bl_history {
     uint64_t steps, step_capacity;
     struct start *start;
     uint64_t starts, start_capacity;
+    struct range *range;
+    uint64_t ranges, range_capacity;
     int built;          /* the rows are growth, sorted, and what follows is made of them; or it failed: */
     bl_error wrong;
     bl_history_edge *edge;
     uint64_t edges, edge_capacity, folded;
+    bl_transit *transit;
+    uint64_t transits, transit_capacity;
 };
 
 static int no_memory(bl_error *err)
@@ -82,7 +92,9 @@ void bl_history_free(bl_history *history)
     free(history->open);
     free(history->step);
     free(history->start);
+    free(history->range);
     free(history->edge);
+    free(history->transit);
     free(history);
 }
 
@@ -157,6 +169,29 @@ int bl_history_restart(bl_history *history, uint32_t rank, bl_error *err)
     int rc = add_rows(history, rank, NULL, 0, NULL, 0, err);
     if (!rc)
         history->epoch[rank]++;
+    return rc;
+}
+
+int bl_history_logged(bl_history *history, uint32_t to, uint64_t comm, uint32_t from, int32_t tag, uint64_t first,
+                      uint64_t last, bl_error *err)
+{
+    bl_history *h = history;
+    if (to >= h->ranks || from >= h->ranks || first == 0 || last < first)
+        return bl_fail(err, BELAY_ERR_DAMAGED, "messages %llu to %llu from rank %u to rank %u are said to be kept, which makes no sense",
+                       (unsigned long long)first, (unsigned long long)last, (unsigned)from, (unsigned)to);
+    if (h->built)
+        return bl_fail(err, BELAY_ERR_ARG, "the history of rank %u has ended already", (unsigned)to);
+    struct range *before = h->ranges > 0 ? &h->range[h->ranges - 1] : NULL; /* they come one message at a time */
+    if (before && before->to == to && before->from == from && before->comm == comm && before->tag == tag
+        && before->last == first - 1) {
+        before->last = last;
+        return BELAY_OK;
+    }
+    void *array = h->range;
+    int rc = grow(&array, &h->range_capacity, h->ranges + 1, sizeof *h->range, err);
+    h->range = array;
+    if (!rc)
+        h->range[h->ranges++] = (struct range){comm, first, last, from, to, tag};
     return rc;
 }
 
@@ -247,6 +282,63 @@ static int find_growth(bl_history *h, bl_error *err)
     return BELAY_OK;
 }
 
+/* --- messages whose contents are kept --- */
+
+static int range_channel(const struct range *a, const struct range *b)
+{
+    int o = order(a->from, b->from);
+    o = o ? o : order(a->to, b->to);
+    o = o ? o : order(a->comm, b->comm);
+    return o ? o : (a->tag > b->tag) - (a->tag < b->tag);
+}
+
+static int by_range(const void *x, const void *y)
+{
+    const struct range *a = x, *b = y;
+    int o = range_channel(a, b);
+    return o ? o : order(a->first, b->first);
+}
+
+/* Ascending, without overlaps. */
+static void merge_ranges(bl_history *h)
+{
+    uint64_t kept = 0;
+    if (h->ranges > 1)
+        qsort(h->range, (size_t)h->ranges, sizeof *h->range, by_range);
+    for (uint64_t k = 0; k < h->ranges; k++) {
+        struct range *before = kept > 0 ? &h->range[kept - 1] : NULL, *r = &h->range[k];
+        if (!before || range_channel(before, r) != 0 || r->first - 1 > before->last)
+            h->range[kept++] = *r;
+        else if (r->last > before->last)
+            before->last = r->last;
+    }
+    h->ranges = kept;
+}
+
+/* How many of the messages first..last of this step's channel are kept.  Where tags cannot be kept apart, numbers of one
+ * tag say nothing. */
+static uint64_t logged_among(const bl_history *h, const struct step *s, uint64_t first, uint64_t last)
+{
+    struct range want = {s->comm, first, last, s->from, s->to, s->tag};
+    uint64_t low = 0, high = h->ranges, count = 0;
+    if (s->tag == BL_HISTORY_FOLDED)
+        return 0;
+    while (low < high) { /* the first that ends at `first` or later */
+        uint64_t middle = low + (high - low) / 2;
+        int o = range_channel(&h->range[middle], &want);
+        if (o < 0 || (o == 0 && h->range[middle].last < first))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < h->ranges && range_channel(&h->range[low], &want) == 0 && h->range[low].first <= last; low++) {
+        uint64_t from = h->range[low].first > first ? h->range[low].first : first;
+        uint64_t to = h->range[low].last < last ? h->range[low].last : last;
+        count += to - from + 1;
+    }
+    return count;
+}
+
 /* --- messages --- */
 
 static int add_edge(bl_history *h, struct bl_history_edge edge, bl_error *err)
@@ -262,8 +354,9 @@ static int add_edge(bl_history *h, struct bl_history_edge edge, bl_error *err)
 /* The steps [s, r) sent what the steps [r, end) received, first to first. */
 static int pair_off(bl_history *h, uint64_t s, uint64_t r, uint64_t end, bl_error *err)
 {
-    uint64_t middle = r, sent = 0, received = 0;
-    uint32_t from = h->step[s].from, to = h->step[s].to;
+    uint64_t middle = r, sent = 0, received = 0, number = 0;
+    const struct step *channel = &h->step[s];
+    uint32_t from = channel->from, to = channel->to;
     for (;;) {
         while (sent == 0 && s < middle)
             sent = h->step[s++].count;
@@ -271,7 +364,7 @@ static int pair_off(bl_history *h, uint64_t s, uint64_t r, uint64_t end, bl_erro
             received = h->step[r++].count;
         if (sent == 0 && received == 0)
             return BELAY_OK;
-        struct bl_history_edge e = {from, h->last[from] + 1, to, h->last[to] + 1 + h->open[to], 0};
+        struct bl_history_edge e = {from, h->last[from] + 1, to, h->last[to] + 1 + h->open[to], 0, 0};
         if (sent > 0)
             e.sent_in = h->step[s - 1].at;
         if (received > 0)
@@ -279,6 +372,8 @@ static int pair_off(bl_history *h, uint64_t s, uint64_t r, uint64_t end, bl_erro
         e.messages = sent == 0 ? received : received == 0 || sent < received ? sent : received;
         sent -= sent ? e.messages : 0;
         received -= received ? e.messages : 0;
+        e.logged = logged_among(h, channel, number + 1, number + e.messages);
+        number += e.messages;
         int rc = add_edge(h, e, err);
         if (rc)
             return rc;
@@ -338,7 +433,7 @@ static void merge_edges(bl_history *h)
         qsort(h->edge, (size_t)h->edges, sizeof *h->edge, by_intervals);
     for (uint64_t k = 0; k < h->edges; k++) {
         if (kept > 0 && same_intervals(&h->edge[kept - 1], &h->edge[k]))
-            h->edge[kept - 1].messages += h->edge[k].messages;
+            h->edge[kept - 1].messages += h->edge[k].messages, h->edge[kept - 1].logged += h->edge[k].logged;
         else
             h->edge[kept++] = h->edge[k];
     }
@@ -357,6 +452,7 @@ static int build(bl_history *h, bl_error *err)
         qsort(h->step, (size_t)h->steps, sizeof *h->step, by_channel);
     if (h->starts > 1)
         qsort(h->start, (size_t)h->starts, sizeof *h->start, by_communicator);
+    merge_ranges(h);
     int rc = find_growth(h, &h->wrong);
     if (!rc)
         rc = find_edges(h, &h->wrong);
@@ -379,6 +475,41 @@ int bl_history_folded(bl_history *history, uint64_t *channels, bl_error *err)
 {
     int rc = build(history, err);
     *channels = history->folded;
+    return rc;
+}
+
+/* --- in transit --- */
+
+static int add_transit(bl_history *h, const struct step *s, uint64_t sent, uint64_t received, bl_error *err)
+{
+    void *array = h->transit;
+    int rc = grow(&array, &h->transit_capacity, h->transits + 1, sizeof *h->transit, err);
+    h->transit = array;
+    if (!rc)
+        h->transit[h->transits++] = (bl_transit){s->comm, received + 1, sent, s->from, s->to, s->tag,
+                                                 logged_among(h, s, received + 1, sent)};
+    return rc;
+}
+
+int bl_history_transit(bl_history *history, const uint32_t *cut, const bl_transit **rows, size_t *count, bl_error *err)
+{
+    bl_history *h = history;
+    int rc = build(h, err);
+    h->transits = 0;
+    for (uint64_t k = 0, next; k < h->steps && !rc; k = next) {
+        uint64_t sent = 0, received = 0;
+        for (next = k; next < h->steps && same_channel(&h->step[k], &h->step[next]); next++) {
+            const struct step *s = &h->step[next];
+            if (s->side == SENT)
+                sent += s->at <= cut[s->from] ? s->count : 0;
+            else
+                received += s->at <= cut[s->to] ? s->count : 0;
+        }
+        if (sent > received)
+            rc = add_transit(h, &h->step[k], sent, received, err);
+    }
+    *rows = rc ? NULL : h->transit;
+    *count = rc ? 0 : (size_t)h->transits;
     return rc;
 }
 
@@ -517,30 +648,53 @@ static int add_instance(void *context, uint64_t comm, int first, uint32_t member
 static int add_message(const bl_history *h, const bl_history_edge *e, bl_graph *graph, bl_error *err)
 {
     unsigned flags = e->received_in > h->last[e->to] + 1 ? BL_MSG_UNDELIVERED : 0;
+    if (e->logged == e->messages)
+        flags |= BL_MSG_LOGGED;
     return bl_graph_message(graph, e->from, e->sent_in, e->to, e->received_in, flags, err);
 }
 
-/* The edges [begin, end) of one pair, ascending.  (s,r) says: s undone, then r undone, which a later s with an earlier r
- * says as well; and r undone, then s undone, which a later r with an earlier s says as well.  Only what neither other edge
- * says is needed: two staircases. */
-static int add_staircases(const bl_history *h, uint64_t begin, uint64_t end, uint8_t *needed, bl_graph *graph, bl_error *err)
+/* (s,r) says: s undone, then r undone, which a later s with an earlier r says as well. */
+static void mark_forward(const bl_history *h, uint64_t begin, uint64_t end, uint8_t *needed)
 {
     const bl_history_edge *edge = h->edge;
-    uint32_t least = h->last[edge[begin].to] + 2, most = 0;
+    uint32_t least = h->last[edge[begin].to] + 2;
     for (uint64_t k = end; k-- > begin; ) {
         needed[k] = edge[k].received_in < least && (k == begin || edge[k - 1].sent_in != edge[k].sent_in);
         if (needed[k])
             least = edge[k].received_in;
     }
-    int rc = BELAY_OK;
-    for (uint64_t k = begin; k < end && !rc; k++) {
-        if (edge[k].received_in > most && (k + 1 == end || edge[k + 1].sent_in != edge[k].sent_in)) {
-            most = edge[k].received_in;
-            needed[k] = 1;
+}
+
+/* And r undone, then s undone, which a later r with an earlier s says as well; `unlogged`: of the dependencies that say so
+ * although what is logged may be lost. */
+static void mark_backward(const bl_history *h, uint64_t begin, uint64_t end, int unlogged, uint8_t *needed)
+{
+    const bl_history_edge *edge = h->edge;
+    uint32_t most = 0;
+    for (uint64_t k = begin, next; k < end; k = next) {
+        uint64_t latest = end; /* of this s, the latest r that counts */
+        for (next = k; next < end && edge[next].sent_in == edge[k].sent_in; next++)
+            if (!unlogged || edge[next].logged < edge[next].messages)
+                latest = next;
+        if (latest < end && edge[latest].received_in > most) {
+            most = edge[latest].received_in;
+            needed[latest] = 1;
         }
-        if (needed[k])
-            rc = add_message(h, &edge[k], graph, err);
     }
+}
+
+/* The edges [begin, end) of one pair, ascending.  Only what no other edge says is needed: a staircase for each direction,
+ * and one more where some of them are logged. */
+static int add_staircases(const bl_history *h, uint64_t begin, uint64_t end, uint8_t *needed, bl_graph *graph, bl_error *err)
+{
+    mark_forward(h, begin, end, needed);
+    mark_backward(h, begin, end, 0, needed);
+    if (h->ranges > 0)
+        mark_backward(h, begin, end, 1, needed);
+    int rc = BELAY_OK;
+    for (uint64_t k = begin; k < end && !rc; k++)
+        if (needed[k])
+            rc = add_message(h, &h->edge[k], graph, err);
     return rc;
 }
 

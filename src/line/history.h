@@ -51,6 +51,11 @@ int bl_history_open(bl_history *history, uint32_t rank, const bl_history_channel
 /* From here on the counters of `rank` count from zero again: they are added to those of its last checkpoint. */
 int bl_history_restart(bl_history *history, uint32_t rank, bl_error *err);
 
+/* The contents of messages first..last of a channel, counted from 1 as the receiver counts, are in stable storage: they may be
+ * lost (BL_MSG_LOGGED).  Any ranges in any order, also of messages that no counter knows; before the first question. */
+int bl_history_logged(bl_history *history, uint32_t to, uint64_t comm, uint32_t from, int32_t tag, uint64_t first,
+                      uint64_t last, bl_error *err);
+
 /* The graph of all that was given, as few dependencies as give every line.  What was received beyond all that its sender
  * counted was sent in the sender's open interval: it died before it could count, or was read a moment earlier. */
 int bl_history_graph(bl_history *history, bl_graph **graph, bl_error *err);
@@ -60,8 +65,21 @@ int bl_history_graph(bl_history *history, bl_graph **graph, bl_error *err);
 typedef struct bl_history_edge {
     uint32_t from, sent_in, to, received_in; /* never received: received_in is L+2 of `to` */
     uint64_t messages;
+    uint64_t logged;         /* of them; all: the dependency may be lost */
 } bl_history_edge;
 int bl_history_edges(bl_history *history, const bl_history_edge **edges, size_t *count, bl_error *err);
+
+/* Messages first..last of a channel were sent before a cut and not received before it. */
+typedef struct bl_transit {
+    uint64_t comm, first, last;
+    uint32_t from, to;
+    int32_t tag;             /* BL_HISTORY_FOLDED: of tags that could not be kept apart */
+    uint64_t logged;         /* how many of them are in stable storage */
+} bl_transit;
+
+/* All that is in transit across `cut` ([ranks] checkpoints, or L_i+1 where the open interval was given), ascending by from,
+ * to, comm, tag.  The array belongs to the history until the next call. */
+int bl_history_transit(bl_history *history, const uint32_t *cut, const bl_transit **rows, size_t *count, bl_error *err);
 
 /* Channels whose tags could not be kept apart (BL_HISTORY_FOLDED): for those the dependencies are an assumption. */
 int bl_history_folded(bl_history *history, uint64_t *channels, bl_error *err);

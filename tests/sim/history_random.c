@@ -1,8 +1,8 @@
 /* history_random - dependencies from counters against the truth.
  *
  * Each seed runs a small job of which every message and every collective is known: channels with tags, communicators of
- * some ranks, checkpoints at any moment, messages never received, collectives not yet started by all, and restarts from
- * the line.  bl_history sees nothing but the counters; what it says is compared with the truth, its graph with the graph
+ * some ranks, checkpoints at any moment, messages never received, messages whose contents are kept, collectives not yet
+ * started by all, and restarts from the line.  bl_history sees nothing but the counters; what it says is compared with the truth, its graph with the graph
  * of the single messages, and both with every cut.  `--seed N` replays one seed, `--count N` sets how many run. */
 #include <stdarg.h>
 #include <stdint.h>
@@ -18,6 +18,7 @@ enum { CELLS = COMMS * RANKS * TAGS };
 
 struct message {
     uint32_t i, s, j, r, comm, tag; /* r 0: not received */
+    uint32_t logged;
 };
 
 struct counters {
@@ -26,6 +27,7 @@ struct counters {
 
 struct job {
     uint32_t ranks, members[COMMS];                 /* bit sets */
+    uint32_t logs;                                  /* of 4 messages that are received */
     int folds;                                      /* senders cannot tell tags apart; nothing overtakes */
     uint32_t last[RANKS];
     uint32_t messages, instances[COMMS];
@@ -75,7 +77,7 @@ static void send(struct job *t)
     uint32_t i = random_member(t, comm), j = random_member(t, comm);
     if (t->messages == MESSAGES)
         return;
-    t->message[t->messages++] = (struct message){i, t->last[i] + 1, j, 0, comm, tag};
+    t->message[t->messages++] = (struct message){i, t->last[i] + 1, j, 0, comm, tag, 0};
     t->now[i].sent[comm][j][t->folds ? 0 : tag]++;
 }
 
@@ -94,6 +96,7 @@ static void receive(struct job *t)
         if (m->i != like.i || m->j != like.j || m->comm != like.comm || (m->tag != like.tag && !t->folds))
             continue;
         m->r = t->last[m->j] + 1;
+        m->logged |= below(4) < t->logs;
         t->now[m->j].received[m->comm][m->i][m->tag]++;
         return;
     }
@@ -121,7 +124,7 @@ static void checkpoint(struct job *t)
     t->restarts[i][t->last[i]] = 0;
 }
 
-/* What the cut undoes has not happened. */
+/* What the cut undoes has not happened; what was received after it is in the channel again. */
 static void go_back(struct job *t, const uint32_t *cut)
 {
     uint32_t kept = 0;
@@ -129,6 +132,9 @@ static void go_back(struct job *t, const uint32_t *cut)
         if (t->message[m].s <= cut[t->message[m].i])
             t->message[kept++] = t->message[m];
     t->messages = kept;
+    for (uint32_t m = 0; m < kept; m++)
+        if (t->message[m].r > cut[t->message[m].j])
+            t->message[m].r = 0;
     for (uint32_t c = 0; c < COMMS; c++)
         for (uint32_t n = t->instances[c]; n-- > 0; )
             for (uint32_t i = 0; i < t->ranks; i++)
@@ -149,7 +155,8 @@ static bl_graph *true_graph(const struct job *t)
     int bad = bl_graph_new(t->ranks, t->last, &graph, NULL);
     for (uint32_t k = 0; k < t->messages && !bad; k++) {
         const struct message *m = &t->message[k];
-        bad = bl_graph_message(graph, m->i, m->s, m->j, m->r, m->r ? 0 : BL_MSG_UNDELIVERED, NULL);
+        unsigned flags = (m->r ? 0 : BL_MSG_UNDELIVERED) | (m->logged && !t->folds ? BL_MSG_LOGGED : 0);
+        bad = bl_graph_message(graph, m->i, m->s, m->j, m->r, flags, NULL);
     }
     for (uint32_t c = 0; c < COMMS; c++)
         for (uint32_t n = 0; n < t->instances[c] && !bad; n++) {
@@ -172,7 +179,8 @@ static int feasible(const struct job *t, enum bl_line_mode mode, const uint32_t 
         const struct message *m = &t->message[k];
         int sent = m->s <= cut[m->i], received = m->r && m->r <= cut[m->j];
         int in_channel = !m->r && cut[m->j] == t->last[m->j] + 1;
-        if ((!sent && received) || (sent && !received && mode == BL_LINE_TRANSITLESS && !in_channel))
+        int harmless = mode == BL_LINE_CONSISTENT || in_channel || (mode == BL_LINE_LOGGED && m->logged && !t->folds);
+        if ((!sent && received) || (sent && !received && !harmless))
             return 0;
     }
     for (uint32_t c = 0; c < COMMS; c++)
@@ -228,6 +236,35 @@ static int give(bl_history *h, const struct job *t, uint32_t i, const struct cou
     return (open ? bl_history_open : bl_history_checkpoint)(h, i, channel, channels, collective, collectives, NULL);
 }
 
+/* The number of a message on its channel. */
+static uint64_t number_of(const struct job *t, uint32_t m)
+{
+    const struct message *v = &t->message[m];
+    uint64_t number = 0;
+    for (uint32_t k = 0; k <= m; k++) {
+        const struct message *w = &t->message[k];
+        number += w->i == v->i && w->j == v->j && w->comm == v->comm && w->tag == v->tag;
+    }
+    return number;
+}
+
+/* In any order, one by one or together, some twice; and what no counter knows. */
+static int give_logged(bl_history *h, const struct job *t)
+{
+    int bad = 0;
+    uint32_t turn = t->messages ? below(t->messages) : 0;
+    for (uint32_t k = 0; k < t->messages && !bad; k++) {
+        uint32_t m = (k + turn) % t->messages;
+        const struct message *v = &t->message[m];
+        uint64_t number = number_of(t, m);
+        for (uint32_t times = v->logged ? 1 + below(2) : 0; times > 0 && !bad; times--)
+            bad = bl_history_logged(h, v->j, v->comm + 7, v->i, (int32_t)v->tag, number, number, NULL);
+    }
+    if (t->logs && !bad && below(2))
+        bad = bl_history_logged(h, 0, 7, 1, 0, MESSAGES + 1, UINT64_MAX, NULL);
+    return bad;
+}
+
 static bl_history *history_of(const struct job *t, int open)
 {
     bl_history *h;
@@ -241,7 +278,7 @@ static bl_history *history_of(const struct job *t, int open)
         }
         bad = bad || (open && give(h, t, i, &t->now[i], 1));
     }
-    if (bad)
+    if (bad || give_logged(h, t))
         abort();
     return h;
 }
@@ -256,12 +293,17 @@ static int same_edges(const struct job *t, bl_history *h)
     if (bl_history_edges(h, &edge, &count, NULL))
         return fail("no edges");
     for (size_t k = 0; k < count; k++) {
-        uint64_t are = 0;
+        uint64_t are = 0, logged = 0;
         for (uint32_t m = 0; m < t->messages; m++) {
             const struct message *v = &t->message[m];
-            are += v->i == edge[k].from && v->s == edge[k].sent_in && v->j == edge[k].to &&
-                   (v->r ? v->r : t->last[v->j] + 2) == edge[k].received_in;
+            int is = v->i == edge[k].from && v->s == edge[k].sent_in && v->j == edge[k].to &&
+                     (v->r ? v->r : t->last[v->j] + 2) == edge[k].received_in;
+            are += (uint64_t)is;
+            logged += is && v->logged && !t->folds;
         }
+        if (logged != edge[k].logged)
+            return fail("%u sent in %u, %u received in %u: %llu logged, not %llu", edge[k].from, edge[k].sent_in, edge[k].to,
+                        edge[k].received_in, (unsigned long long)edge[k].logged, (unsigned long long)logged);
         if (are != edge[k].messages)
             return fail("%u sent in %u, %u received in %u: %llu messages, not %llu", edge[k].from, edge[k].sent_in, edge[k].to,
                         edge[k].received_in, (unsigned long long)edge[k].messages, (unsigned long long)are);
@@ -276,9 +318,40 @@ static int few_dependencies(const struct job *t, const bl_graph *graph)
     uint64_t most = 0;
     for (uint32_t i = 0; i < t->ranks; i++)
         for (uint32_t j = 0; j < t->ranks; j++)
-            most += t->last[i] + 1 + t->last[j] + 1;
+            most += t->last[i] + 1 + t->last[j] + 1 + (t->logs ? t->last[i] + 1 : 0);
     return graph->sent.count > most && fail("%llu dependencies, more than %llu", (unsigned long long)graph->sent.count,
                                             (unsigned long long)most);
+}
+
+/* Every message that crosses the cut is in some row, and every row has nothing but such. */
+static int same_transit(const struct job *t, bl_history *h)
+{
+    const bl_transit *row;
+    size_t count;
+    uint32_t cut[RANKS];
+    uint64_t rows = 0, crossing = 0;
+    for (uint32_t i = 0; i < t->ranks; i++)
+        cut[i] = below(t->last[i] + 2);
+    if (bl_history_transit(h, cut, &row, &count, NULL))
+        return fail("nothing said about what is in transit");
+    for (size_t k = 0; k < count; k++)
+        rows += row[k].last - row[k].first + 1;
+    for (uint32_t m = 0; m < t->messages; m++) {
+        const struct message *v = &t->message[m];
+        uint64_t number = number_of(t, m), found = 0, logged = 0;
+        int crosses = v->s <= cut[v->i] && (v->r == 0 || v->r > cut[v->j]);
+        crossing += (uint64_t)crosses;
+        for (size_t k = 0; k < count && !t->folds; k++)
+            if (row[k].from == v->i && row[k].to == v->j && row[k].comm == v->comm + 7 && row[k].tag == (int32_t)v->tag) {
+                found += number >= row[k].first && number <= row[k].last;
+                logged = row[k].logged;
+            }
+        if (!t->folds && found != (uint64_t)crosses)
+            return fail("message %llu from %u to %u %s the cut", (unsigned long long)number, v->i, v->j, crosses ? "crosses" : "does not cross");
+        if (crosses && v->logged && !t->folds && logged == 0)
+            return fail("message %llu from %u to %u is kept", (unsigned long long)number, v->i, v->j);
+    }
+    return rows != crossing && fail("%llu messages in transit, not %llu", (unsigned long long)crossing, (unsigned long long)rows);
 }
 
 static int same_line(const struct job *t, bl_graph *a, bl_graph *b, enum bl_line_mode mode, const uint8_t *failed)
@@ -347,9 +420,8 @@ static int compare(const struct job *t)
     bl_graph *graph, *unknown, *truth = true_graph(t);
     if (bl_history_graph(h, &graph, NULL) || bl_history_graph(closed, &unknown, NULL))
         return fail("no graph");
-    int bad = same_edges(t, h) || few_dependencies(t, graph);
-    for (int m = 0; m < 2 && !bad; m++) {
-        enum bl_line_mode mode = m ? BL_LINE_TRANSITLESS : BL_LINE_CONSISTENT;
+    int bad = same_edges(t, h) || few_dependencies(t, graph) || same_transit(t, h);
+    for (enum bl_line_mode mode = BL_LINE_CONSISTENT; mode <= BL_LINE_LOGGED && !bad; mode++) {
         for (uint32_t i = 0; i < t->ranks; i++)
             failed[i] = (uint8_t)below(2);
         /* When all fail, what happened in the open intervals need not be known. */
@@ -369,7 +441,7 @@ static void restart(struct job *t)
 {
     static const uint8_t all[RANKS] = {1, 1, 1, 1};
     uint32_t cut[RANKS];
-    greatest_cut(t, BL_LINE_TRANSITLESS, all, cut);
+    greatest_cut(t, t->logs ? BL_LINE_LOGGED : BL_LINE_TRANSITLESS, all, cut);
     go_back(t, cut);
 }
 
@@ -379,6 +451,7 @@ static int run_seed(uint64_t seed)
     current_seed = seed;
     state = seed * 0x2545f4914f6cdd1du + 1;
     t.folds = below(4) == 0;
+    t.logs = below(2) ? 1 + below(4) : 0;
     t.members[0] = (1u << t.ranks) - 1;
     t.members[1] = 1 + below(t.members[0]);
     uint32_t restarts = below(RESTARTS), talk = 2 + below(6), collectives = below(3);

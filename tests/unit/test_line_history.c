@@ -206,6 +206,85 @@ static void a_collective_not_started_by_all_is_undone_with_the_checkpoint_after_
     bl_history_free(h);
 }
 
+/* Rank 0 sends 5 before CP[0](1); rank 1 receives 3 before CP[1](1), one before CP[1](2). */
+static bl_history *five_sent(void)
+{
+    bl_history *h = history(2);
+    count(h, 0, 0, (bl_history_channel){1, 1, 9, 5, 0});
+    count(h, 0, 1, (bl_history_channel){1, 0, 9, 0, 3});
+    count(h, 0, 1, (bl_history_channel){1, 0, 9, 0, 4});
+    return h;
+}
+
+static void line_is(bl_history *h, enum bl_line_mode mode, uint32_t c0, uint32_t c1)
+{
+    bl_graph *graph;
+    bl_line line;
+    assert_int_equal(bl_history_graph(h, &graph, NULL), BELAY_OK);
+    assert_int_equal(bl_line_solve(graph, mode, NULL, &line, NULL), BELAY_OK);
+    assert_int_equal(line.cut[0], c0);
+    assert_int_equal(line.cut[1], c1);
+    bl_line_clear(&line);
+    bl_graph_free(graph);
+}
+
+static void what_is_kept_may_be_in_transit(void **unused)
+{
+    (void)unused;
+    bl_history *h = five_sent();
+    assert_int_equal(bl_history_logged(h, 1, 1, 0, 9, 4, 4, NULL), BELAY_OK);
+    line_is(h, BL_LINE_LOGGED, 0, 0); /* the fifth is not kept */
+    assert_int_equal(bl_history_logged(h, 1, 1, 0, 9, 5, 5, NULL), BELAY_ERR_ARG);
+    bl_history_free(h);
+    h = five_sent();
+    assert_int_equal(bl_history_logged(h, 1, 1, 0, 9, 5, 90, NULL), BELAY_OK);
+    assert_int_equal(bl_history_logged(h, 1, 1, 0, 8, 1, 5, NULL), BELAY_OK); /* another channel */
+    line_is(h, BL_LINE_LOGGED, 1, 2);
+    line_is(h, BL_LINE_TRANSITLESS, 0, 0);
+    bl_history_free(h);
+}
+
+static void what_is_in_transit_is_known_by_number(void **unused)
+{
+    (void)unused;
+    const bl_transit *row;
+    size_t rows;
+    bl_history *h = five_sent();
+    assert_int_equal(bl_history_logged(h, 1, 1, 0, 9, 5, 5, NULL), BELAY_OK);
+    assert_int_equal(bl_history_transit(h, (uint32_t[]){1, 1}, &row, &rows, NULL), BELAY_OK);
+    assert_int_equal(rows, 1);
+    assert_true(row->from == 0 && row->to == 1 && row->comm == 1 && row->tag == 9 && row->first == 4 && row->last == 5
+                && row->logged == 1);
+    assert_int_equal(bl_history_transit(h, (uint32_t[]){0, 2}, &row, &rows, NULL), BELAY_OK);
+    assert_int_equal(rows, 0); /* orphans are not in transit */
+    assert_int_equal(bl_history_transit(h, (uint32_t[]){1, 0}, &row, &rows, NULL), BELAY_OK);
+    assert_true(rows == 1 && row->first == 1 && row->last == 5);
+    bl_history_free(h);
+}
+
+static void numbers_that_make_no_sense_are_refused(void **unused)
+{
+    (void)unused;
+    bl_history *h = five_sent();
+    assert_int_equal(bl_history_logged(h, 2, 1, 0, 9, 1, 1, NULL), BELAY_ERR_DAMAGED);
+    assert_int_equal(bl_history_logged(h, 1, 1, 2, 9, 1, 1, NULL), BELAY_ERR_DAMAGED);
+    assert_int_equal(bl_history_logged(h, 1, 1, 0, 9, 0, 1, NULL), BELAY_ERR_DAMAGED);
+    assert_int_equal(bl_history_logged(h, 1, 1, 0, 9, 3, 2, NULL), BELAY_ERR_DAMAGED);
+    bl_history_free(h);
+}
+
+static void where_tags_are_counted_together_nothing_counts_as_kept(void **unused)
+{
+    (void)unused;
+    bl_history *h = history(2);
+    count(h, 0, 0, (bl_history_channel){1, 1, BL_HISTORY_FOLDED, 2, 0});
+    count(h, 0, 1, (bl_history_channel){1, 0, 9, 0, 1});
+    assert_int_equal(bl_history_logged(h, 1, 1, 0, 9, 1, 2, NULL), BELAY_OK);
+    assert_int_equal(bl_history_logged(h, 1, 1, 0, BL_HISTORY_FOLDED, 1, 2, NULL), BELAY_OK);
+    line_is(h, BL_LINE_LOGGED, 0, 0);
+    bl_history_free(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +299,10 @@ int main(void)
         cmocka_unit_test(ranks_that_disagree_on_a_communicator_are_refused),
         cmocka_unit_test(the_history_of_a_rank_ends_with_its_open_interval),
         cmocka_unit_test(a_collective_not_started_by_all_is_undone_with_the_checkpoint_after_it),
+        cmocka_unit_test(what_is_kept_may_be_in_transit),
+        cmocka_unit_test(what_is_in_transit_is_known_by_number),
+        cmocka_unit_test(numbers_that_make_no_sense_are_refused),
+        cmocka_unit_test(where_tags_are_counted_together_nothing_counts_as_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
