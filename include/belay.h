@@ -37,6 +37,10 @@
  *     Wait or Test, and all members of a communicator have made the same collective calls on it.  When a checkpoint is
  *     due Belay verifies this.  If it does not hold there is no checkpoint: the call returns BELAY_ERR_PENDING and one
  *     line says which rank, which call, and what to do.
+ *     That is checkpoint=coordinated, the default.  With checkpoint=independent or =induced every rank saves at safe points
+ *     of its own and nobody waits: then messages may be under way, and only your own requests have to be completed.  With
+ *     =induced a rank that receives before it sends after a safe point can be saved whenever a message asks for it; nothing
+ *     may be under way at belay_recover, and every safe point copies the protected variables.
  *   - State that is not protected starts anew after a failure: open files, random number generators, communicators
  *     (create them before belay_recover, as at the first start).
  *

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "mpi/checkpoint.h"
+#include "mpi/ride.h"
 #include "util/clock.h"
 
 #define WARN_S 60.0     /* waiting so long, a rank says what for */
@@ -54,6 +55,7 @@ static void stop_cleanly(void)
         if (bl_store_set_state(bl_rt.store, "stopped", &err)) bl_say("rank 0: %s", err.text);
     }
     PMPI_Barrier(bl_rt.private_comm);
+    bl_ride_finish();
     bl_count_no_more();
     PMPI_Finalize();
     exit(0);

@@ -20,6 +20,11 @@
 static bl_pace pace;
 static int retry; /* a due checkpoint was refused: said once, tried again at each safe point */
 
+static int induced(void)
+{
+    return bl_rt.settings.protocol == BL_PROTOCOL_INDUCED;
+}
+
 /* --- where the job goes on --- */
 
 static void note(void *context, const char *sentence)
@@ -28,8 +33,22 @@ static void note(void *context, const char *sentence)
     bl_say("%s", sentence);
 }
 
+/* What crosses the line, for resend.c. */
+static int list_transit(const bl_past *past, const uint32_t *number, bl_transit_row **row, size_t *rows, bl_error *err)
+{
+    free(*row);
+    *rows = past->transits;
+    *row = malloc((*rows + 1) * sizeof **row);
+    if (!*row) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %zu channels with messages in transit", *rows);
+    for (size_t k = 0; k < *rows; k++) {
+        const bl_transit *t = &past->transit[k];
+        (*row)[k] = (bl_transit_row){ t->comm, t->first, t->last, t->from, t->to, t->tag, number[t->from] };
+    }
+    return BELAY_OK;
+}
+
 /* Rank 0 reads what all ranks have, and gives each its checkpoint. */
-static int plan(uint32_t *number, bl_error *err)
+static int plan(uint32_t *number, bl_transit_row **row, size_t *rows, bl_error *err)
 {
     bl_past past;
     bl_commit_record record = { 0 };
@@ -42,11 +61,12 @@ static int plan(uint32_t *number, bl_error *err)
     rc = bl_past_read(bl_rt.store, 1, note, NULL, &past, err);
     if (rc) return rc;
     for (int r = 0; r < bl_rt.ranks; r++) number[r] = bl_past_restart(&past, (uint32_t)r)->number;
+    rc = list_transit(&past, number, row, rows, err);
     /* Before what the line undoes is removed; whoever restarts a restart finds what the first one had recorded. */
     bl_error why = { 0, "" };
     if (bl_rt.incarnation > 0 && bl_past_record(bl_rt.store, bl_rt.incarnation - 1, &why)) bl_say("rank 0: %s", why.text);
     bl_past_clear(&past);
-    return BELAY_OK;
+    return rc;
 }
 
 /* Everybody opens its own and reads all of it; 1 when all can go on from there, 0 when one was damaged. */
@@ -92,10 +112,12 @@ static int carry_on_counting(bl_error *err)
 int bl_independent_choose(bl_error *err)
 {
     uint32_t *numbers = calloc((size_t)bl_rt.ranks, sizeof *numbers), mine = 0;
+    bl_transit_row *row = NULL;
+    size_t rows = 0;
     int rc, ready = 0;
     if (!numbers) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %d ranks", bl_rt.ranks);
     while (!ready) {
-        rc = bl_rt.rank == 0 ? plan(numbers, err) : BELAY_OK;
+        rc = bl_rt.rank == 0 ? plan(numbers, &row, &rows, err) : BELAY_OK;
         PMPI_Bcast(&rc, 1, MPI_INT, 0, bl_rt.private_comm);
         if (rc) {
             if (bl_rt.rank == 0) bl_end_job(err);
@@ -107,6 +129,8 @@ int bl_independent_choose(bl_error *err)
     free(numbers);
     /* What the line undoes is gone for good before anything new is taken: then the files of a rank are one history. */
     rc = bl_snapshot_forget(bl_rt.store, (uint32_t)bl_rt.rank, mine, err);
+    if (rc == BELAY_OK && induced()) rc = bl_resend_plan(row, rows, mine, err);
+    free(row);
     if (rc == BELAY_OK) rc = carry_on_counting(err);
     if (rc) return rc;
     bl_rt.checkpoint = mine;
@@ -152,11 +176,6 @@ static int take(uint64_t safe_point)
 {
     bl_cut cut = { .safe_point = safe_point, .protocol = "independent" };
     return bl_independent_take(&cut);
-}
-
-static int induced(void)
-{
-    return bl_rt.settings.protocol == BL_PROTOCOL_INDUCED;
 }
 
 void bl_independent_first(uint64_t safe_point)

@@ -288,9 +288,12 @@ void bl_induced_collective(bl_comm *comm)
     bl_induced_sent();
 }
 
+/* To agree before it would be to wait in a call that must not; to agree beside it comes too late. */
 void bl_induced_unseen(const char *call)
 {
-    if (in.on) refuse(call, in.points.index, "a nonblocking collective tells no index");
+    static int said;
+    if (in.on && !said++ && bl_rt.rank == 0 && bl_rt.settings.verbose)
+        bl_say("rank 0: %s: with checkpoint=induced a nonblocking collective forces no checkpoint, so some may be useless; use the blocking one, or --checkpoint coordinated", call);
     bl_induced_sent();
 }
 
