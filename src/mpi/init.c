@@ -186,6 +186,7 @@ static void begin(void)
     atexit(on_exit_without_finalize);
     bl_rt.on = 1;
     bl_rt.locked = bl_rt.thread_level == MPI_THREAD_MULTIPLE;
+    PMPI_Allreduce(&bl_rt.locked, &bl_rt.several, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
     bl_rt.counting = bl_rt.locked ? BL_COUNTING_LOCKED : BL_COUNTING_ALONE;
     find_shared_request();
     bl_point(BL_POINT_init);
