@@ -153,7 +153,9 @@ static void find_shared_request(void)
  * show only when it is too late. */
 static void begin(void)
 {
-    bl_rt.off = getenv("BELAY_OFF") != NULL;
+    MPI_Comm parent;
+    PMPI_Comm_get_parent(&parent);
+    bl_rt.off = getenv("BELAY_OFF") != NULL || parent != MPI_COMM_NULL; /* who is spawned is not of the job it is told of */
     if (bl_rt.off) return;
     const char *supervised = getenv("BELAY_INCARNATION");
     bl_error err = { 0, "" };

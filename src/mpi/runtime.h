@@ -76,7 +76,7 @@ typedef struct bl_object { /* a window or a file, collective on a communicator t
 } bl_object;
 
 typedef struct bl_runtime {
-    int off;              /* BELAY_OFF: every belay_* call succeeds and does nothing */
+    int off;              /* BELAY_OFF, or spawned: every belay_* call succeeds and does nothing */
     int on;               /* between MPI_Init and MPI_Finalize, and not switched off */
     int counting;         /* enum bl_counting: what the wrappers do */
     int locked;           /* counting is BL_COUNTING_LOCKED */
