@@ -169,15 +169,29 @@ bl_comm *bl_comm_find(MPI_Comm handle)
     return c;
 }
 
-static uint64_t origin_of(MPI_Comm parent)
+/* MPI tells calls on one communicator at once apart by their tags, where they have one. */
+static uint64_t origin_of(MPI_Comm parent, int tag)
 {
-    const bl_comm *c = bl_rt.locked && parent != MPI_COMM_NULL ? bl_comm_of(parent) : NULL;
-    return c ? c->id : 0;
+    const bl_comm *c = bl_rt.several && parent != MPI_COMM_NULL ? bl_comm_of(parent) : NULL;
+    return !c ? 0 : tag ? hash_sides(c->id, (uint64_t)tag) : c->id;
 }
 
-void bl_comm_made(MPI_Comm comm, MPI_Comm parent)
+void bl_comm_made(MPI_Comm comm, MPI_Comm parent, int tag)
 {
-    if (comm != MPI_COMM_NULL && !known(comm)) register_comm(comm, origin_of(parent));
+    if (comm != MPI_COMM_NULL && !known(comm)) register_comm(comm, origin_of(parent, tag));
+}
+
+/* Each side was made from a communicator of its own; with several threads it has to learn the other's, the only id that
+ * takes a message. */
+void bl_comm_bridged(MPI_Comm comm, MPI_Comm local)
+{
+    uint64_t own = origin_of(local, 0), other = 0;
+    if (bl_rt.several) {
+        bl_wait_begin();
+        PMPI_Allreduce(&own, &other, 1, MPI_UINT64_T, MPI_MAX, comm);
+        bl_wait_end();
+    }
+    if (!known(comm)) register_comm(comm, bl_rt.several ? hash_sides(own, other) : 0);
 }
 
 static int *copy_of(const int *ranks, int size)
@@ -195,7 +209,7 @@ bl_comm *bl_comm_copied(MPI_Comm parent)
     *c = (bl_comm){ .handle = MPI_COMM_NULL, .members = p->members, .size = p->size, .peers = p->peers };
     if (p->world) c->world = copy_of(p->world, p->peers);
     if (p->local) c->local = copy_of(p->local, p->size);
-    if ((p->world && !c->world) || (p->local && !c->local) || give_id(c, origin_of(parent))) {
+    if ((p->world && !c->world) || (p->local && !c->local) || give_id(c, origin_of(parent, 0))) {
         destroy(c);
         return NULL;
     }

@@ -158,7 +158,9 @@ static void find_shared_request(void)
  * show only when it is too late. */
 static void begin(void)
 {
-    bl_rt.off = getenv("BELAY_OFF") != NULL;
+    MPI_Comm parent;
+    PMPI_Comm_get_parent(&parent);
+    bl_rt.off = getenv("BELAY_OFF") != NULL || parent != MPI_COMM_NULL; /* who is spawned is not of the job it is told of */
     if (bl_rt.off) return;
     const char *supervised = getenv("BELAY_INCARNATION");
     bl_error err = { 0, "" };
@@ -191,6 +193,7 @@ static void begin(void)
     atexit(on_exit_without_finalize);
     bl_rt.on = 1;
     bl_rt.locked = bl_rt.thread_level == MPI_THREAD_MULTIPLE;
+    PMPI_Allreduce(&bl_rt.locked, &bl_rt.several, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
     bl_rt.counting = bl_rt.locked ? BL_COUNTING_LOCKED : BL_COUNTING_ALONE;
     if (bl_rt.piggyback == BL_PIGGYBACK_HEADER || bl_rt.settings.protocol == BL_PROTOCOL_INDUCED) {
         rc = bl_carry_init(&err); /* sets bl_rt.counting */

@@ -78,10 +78,11 @@ typedef struct bl_object { /* a window or a file, collective on a communicator t
 } bl_object;
 
 typedef struct bl_runtime {
-    int off;              /* BELAY_OFF: every belay_* call succeeds and does nothing */
+    int off;              /* BELAY_OFF, or spawned: every belay_* call succeeds and does nothing */
     int on;               /* between MPI_Init and MPI_Finalize, and not switched off */
     int counting;         /* enum bl_counting: what the wrappers do */
     int locked;           /* MPI_THREAD_MULTIPLE: what is counted is counted under the lock */
+    int several;          /* it is on some rank: ids of communicators do not follow from the order of calls alone */
     int rank, ranks;
     uint64_t calls_until; /* kill at this wrapped call; UINT64_MAX: never */
     bl_live live;
@@ -218,7 +219,8 @@ static inline void bl_wait_end(void)
 int bl_comms_init(bl_error *err);
 void bl_comms_free(void);
 bl_comm *bl_comm_find(MPI_Comm comm);        /* registers one it has not seen; NULL when out of memory */
-void bl_comm_made(MPI_Comm comm, MPI_Comm parent); /* after a creating call; MPI_COMM_NULL is fine */
+void bl_comm_made(MPI_Comm comm, MPI_Comm parent, int tag); /* after a creating call; MPI_COMM_NULL is fine */
+void bl_comm_bridged(MPI_Comm comm, MPI_Comm local); /* after MPI_Intercomm_create */
 bl_comm *bl_comm_copied(MPI_Comm parent);    /* what MPI_Comm_idup makes, before it has a handle; NULL when out of memory */
 void bl_comm_named(bl_comm *comm, MPI_Comm handle); /* now it has */
 void bl_comm_freed(MPI_Comm comm);           /* before MPI frees it */

@@ -78,11 +78,13 @@ function then(name, args, what, may_wait) {
     } else if (class == "comm") {
         informed = args
         if (sub(/, info,/, ", own,", informed)) print "    MPI_Info own = bl_info_kept(info);"
-        then(name, informed, "bl_comm_made(*" last ", " (params ~ /intercomm,/ ? "intercomm" : params ~ /local_comm/ ? "MPI_COMM_NULL" : "comm") ");" (informed != args ? "\n    bl_info_done(own, info);" : ""), 1)
+        made = params ~ /local_comm/ ? "bl_comm_bridged(*" last ", local_comm);" \
+            : "bl_comm_made(*" last ", " (params ~ /intercomm,/ ? "intercomm" : "comm") ", " (params ~ /int tag/ ? "tag" : 0) ");"
+        then(name, informed, made (informed != args ? "\n    bl_info_done(own, info);" : ""), 1)
     } else if (class == "join") {
         print "    bl_refuse(\"" name "\", " (params ~ /MPI_Comm comm/ ? "comm" : "MPI_COMM_NULL") ");"
         if (params ~ /MPI_Comm comm/) print "    bl_collective(comm);"
-        then(name, args, "bl_comm_made(*" (params ~ /newcomm/ ? "newcomm" : "intercomm") ", MPI_COMM_NULL);", 1)
+        then(name, args, "bl_comm_made(*" (params ~ /newcomm/ ? "newcomm" : "intercomm") ", MPI_COMM_NULL, 0);", 1)
     } else if (class == "window") {
         print "    bl_refuse(\"" name "\", comm);"
         print "    bl_collective(comm);"
