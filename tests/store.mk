@@ -22,6 +22,12 @@ tests_unit_test_store_late_CPPFLAGS = $(store_test_cppflags)
 tests_unit_test_store_late_CFLAGS = $(store_test_cflags)
 tests_unit_test_store_late_LDADD = $(store_test_libs)
 
+PURE_TESTS += tests/unit/test_past
+tests_unit_test_past_SOURCES = tests/unit/test_past.c $(store_test_common)
+tests_unit_test_past_CPPFLAGS = $(store_test_cppflags)
+tests_unit_test_past_CFLAGS = $(store_test_cflags)
+tests_unit_test_past_LDADD = libbl_recovery.la libbl_line.la $(store_test_libs)
+
 # Programs that stand between src/store and the system: what store_io.c defines comes before libc's.
 store_fault_common = tests/fault/store_io.c tests/fault/store_io.h tests/fault/store_scenario.c tests/fault/store_scenario.h \
 	$(store_test_common)

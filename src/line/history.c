@@ -513,6 +513,25 @@ int bl_history_transit(bl_history *history, const uint32_t *cut, const bl_transi
     return rc;
 }
 
+uint64_t bl_history_received(bl_history *history, uint32_t to, uint32_t at, uint64_t comm, uint32_t from, int32_t tag)
+{
+    bl_history *h = history;
+    struct step want = {.comm = comm, .from = from, .to = to, .tag = tag, .side = RECEIVED};
+    uint64_t low = 0, high = h->steps, count = 0;
+    if (build(h, NULL))
+        return 0;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (by_channel(&h->step[middle], &want) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < h->steps && same_channel(&h->step[low], &want) && h->step[low].at <= at; low++)
+        count += h->step[low].count;
+    return count;
+}
+
 /* --- collectives --- */
 
 struct move {           /* after the collective of this number, the rank is in this interval */

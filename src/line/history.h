@@ -81,6 +81,9 @@ typedef struct bl_transit {
  * to, comm, tag.  The array belongs to the history until the next call. */
 int bl_history_transit(bl_history *history, const uint32_t *cut, const bl_transit **rows, size_t *count, bl_error *err);
 
+/* What `to` has received on a channel in its intervals up to `at`; 0 when the history makes no sense, or of folded tags. */
+uint64_t bl_history_received(bl_history *history, uint32_t to, uint32_t at, uint64_t comm, uint32_t from, int32_t tag);
+
 /* Channels whose tags could not be kept apart (BL_HISTORY_FOLDED): for those the dependencies are an assumption. */
 int bl_history_folded(bl_history *history, uint64_t *channels, bl_error *err);
 

@@ -26,6 +26,7 @@ static void note(void *context, const char *sentence)
 static int other_protocol(bl_error *err)
 {
     int found = 0;
+    char protocol[16] = "";
     for (uint32_t rank = 0; rank < (uint32_t)bl_rt.ranks && !found; rank++) {
         uint32_t *numbers;
         size_t count;
@@ -34,14 +35,15 @@ static int other_protocol(bl_error *err)
         bl_error ignored;
         if (bl_snapshot_list(bl_rt.store, rank, &numbers, &count, &ignored)) continue;
         if (count && bl_snapshot_open(bl_rt.store, rank, numbers[count - 1], NULL, &reader, &s, &ignored) == BELAY_OK) {
-            found = !strcmp(s->protocol, "independent");
+            found = !strcmp(s->protocol, "independent") || !strcmp(s->protocol, "induced");
+            memcpy(protocol, s->protocol, sizeof protocol);
             bl_snapshot_close(reader);
         }
         free(numbers);
     }
     if (!found) return BELAY_ERR_NONE;
-    return bl_fail(err, BELAY_ERR_REFUSED, "%s holds a job with independent checkpoints: go on with checkpoint=independent, or start anew with --fresh",
-                   bl_store_dir(bl_rt.store));
+    return bl_fail(err, BELAY_ERR_REFUSED, "%s holds a job with %s checkpoints: go on with checkpoint=%s, or start anew with --fresh",
+                   bl_store_dir(bl_rt.store), protocol, protocol);
 }
 
 static candidate propose(uint32_t below, bl_digest **digests, bl_error *err)

@@ -33,22 +33,35 @@ static int write_checkpoints(const bl_past *p, bl_trace_writer *out, bl_error *e
     for (uint32_t r = 0; r < p->ranks; r++) {
         for (uint32_t x = 0; rc == BELAY_OK && x <= p->last[r]; x++) {
             const bl_past_checkpoint *c = &p->at[r][x];
-            rc = bl_trace_file_add_checkpoints(out, &(bl_trace_checkpoint){ c->safe_point, c->time_ns, c->compute_s, c->number, 0 },
+            rc = bl_trace_file_add_checkpoints(out, &(bl_trace_checkpoint){ c->safe_point, c->time_ns, c->compute_s, c->number, c->forced },
                                                1, err);
         }
     }
     return rc;
 }
 
+/* What is kept of a dependency and what is not are two rows. */
+static int write_part(const bl_history_edge *e, uint64_t messages, uint32_t flag, bl_trace_writer *out, bl_error *err)
+{
+    bl_trace_dependency d = { e->from, e->sent_in, e->to, e->received_in | flag, messages < UINT32_MAX ? (uint32_t)messages : UINT32_MAX };
+    return messages ? bl_trace_file_add_dependencies(out, &d, 1, err) : BELAY_OK;
+}
+
 static int write_dependencies(const bl_history_edge *edge, size_t edges, bl_trace_writer *out, bl_error *err)
 {
     int rc = BELAY_OK;
     for (size_t k = 0; rc == BELAY_OK && k < edges; k++) {
-        const bl_history_edge *e = &edge[k];
-        uint32_t messages = e->messages < UINT32_MAX ? (uint32_t)e->messages : UINT32_MAX;
-        rc = bl_trace_file_add_dependencies(out, &(bl_trace_dependency){ e->from, e->sent_in, e->to, e->received_in, messages }, 1, err);
+        rc = write_part(&edge[k], edge[k].messages - edge[k].logged, 0, out, err);
+        if (rc == BELAY_OK) rc = write_part(&edge[k], edge[k].logged, BL_TRACE_LOGGED, out, err);
     }
     return rc;
+}
+
+static uint64_t rows_of(const bl_history_edge *edge, size_t edges)
+{
+    uint64_t rows = edges;
+    for (size_t k = 0; k < edges; k++) rows += edge[k].logged && edge[k].logged < edge[k].messages;
+    return rows;
 }
 
 /* What the rank counted since its last checkpoint, and how far it came. */
@@ -95,7 +108,7 @@ static int write_all(bl_store *store, bl_past *past, bl_trace_header *header, co
     if (rc == BELAY_OK) rc = bl_history_collectives(past->history, count_collective, &w, err);
     if (rc == BELAY_OK) rc = bl_history_folded(past->history, &header->assumed, err);
     if (rc != BELAY_OK) return rc;
-    header->dependencies = edges;
+    header->dependencies = rows_of(edge, edges);
     header->collectives = w.rows;
     snprintf(path, sizeof path, "%s/trace-%04u.h5", bl_store_dir(store), header->incarnation);
     rc = bl_trace_file_create(path, false, header, rank, &w.out, err);
@@ -115,6 +128,8 @@ int bl_past_record(bl_store *store, uint32_t incarnation, bl_error *err)
     bl_trace_header header = { .ranks = job->ranks, .incarnation = incarnation, .protocol = "independent" };
     int rc = bl_past_counters(store, &past, err);
     if (rc != BELAY_OK) return rc;
+    if (past.protocol[0]) memcpy(header.protocol, past.protocol, sizeof header.protocol);
+    header.logs = past.mode == BL_LINE_LOGGED;
     memcpy(header.job, job->id, sizeof header.job);
     memcpy(header.program, job->program, sizeof header.program);
     bl_trace_rank *rank = calloc(past.ranks, sizeof *rank);

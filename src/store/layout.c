@@ -21,6 +21,8 @@ const bl_attribute bl_attributes[BL_ATTRIBUTES] = {
     FIELD(BL_KIND_TEXT, digest, BL_HEX + 1)
 };
 
+const bl_attribute bl_optional[BL_OPTIONAL] = { OWN(BL_KIND_U32, index, 4), OWN(BL_KIND_U32, forced, 4) };
+
 const char *const bl_table_names[BL_TABLES] = { "checksums", "channels", "collectives", "dependencies" };
 const size_t bl_table_bytes[BL_TABLES] = { sizeof(bl_row), sizeof(bl_channel), sizeof(bl_collectives), sizeof(bl_dependency) };
 

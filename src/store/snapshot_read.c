@@ -77,11 +77,14 @@ static int read_attributes(bl_reader *r, hid_t group)
                        "use the newer Belay that wrote it", r->path, r->rank, r->checkpoint, r->origin.format, (int)BL_FORMAT);
     for (int i = 1; code == BELAY_OK && i < BL_ATTRIBUTES; i++)
         code = read_attribute(r, group, &bl_attributes[i]);
+    for (int i = 0; code == BELAY_OK && i < BL_OPTIONAL; i++)
+        if (H5Aexists(group, bl_optional[i].name) > 0)
+            code = read_attribute(r, group, &bl_optional[i]);
     if (code != BELAY_OK)
         return code;
     const bl_origin *o = &r->origin;
     if (o->job[sizeof o->job - 1] || o->digest[sizeof o->digest - 1] || o->s.protocol[sizeof o->s.protocol - 1]
-        || !isfinite(o->s.compute_s))
+        || !isfinite(o->s.compute_s) || o->s.forced > 1)
         return damaged(r, r->err, "an attribute of /belay is out of range");
     return BELAY_OK;
 }

@@ -94,8 +94,9 @@ static int check_snapshot(writer *w)
         return refuse(w, "more than 4096 variables", "");
     if (s->nchannels > BL_TABLE_MAX || s->ncollectives > BL_TABLE_MAX || s->ndependencies > BL_TABLE_MAX)
         return refuse(w, "more than 1048576 channels, collectives or dependencies", "");
-    if (strnlen(s->protocol, sizeof s->protocol) == sizeof s->protocol || !isfinite(s->compute_s))
-        return refuse(w, "the protocol's name or the compute time cannot be stored", "");
+    if (strnlen(s->protocol, sizeof s->protocol) == sizeof s->protocol || !isfinite(s->compute_s)
+        || s->forced > 1)
+        return refuse(w, "the protocol's name, the compute time or what forced it cannot be stored", "");
     return sort_variables(w);
 }
 
@@ -192,13 +193,15 @@ static int write_belay(writer *w, hid_t group)
     }
     for (int i = 0; code == BELAY_OK && i < BL_ATTRIBUTES; i++)
         code = write_attribute(w, group, &bl_attributes[i]);
+    for (int i = 0; code == BELAY_OK && i < BL_OPTIONAL && (w->origin.s.index || w->origin.s.forced); i++)
+        code = write_attribute(w, group, &bl_optional[i]);
     return code;
 }
 
 static hid_t make_group(const writer *w, const char *name)
 {
     hid_t list = H5Pcreate(H5P_GROUP_CREATE);
-    (void)H5Pset_attr_phase_change(list, BL_ATTRIBUTES, 0); /* attributes in the header, no heap beside it */
+    (void)H5Pset_attr_phase_change(list, BL_ATTRIBUTES + BL_OPTIONAL, 0); /* attributes in the header, no heap beside it */
     (void)H5Pset_obj_track_times(list, 0);
     hid_t group = H5Gcreate2(w->file->id, name, H5P_DEFAULT, list, H5P_DEFAULT);
     (void)H5Pclose(list);

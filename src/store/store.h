@@ -117,6 +117,8 @@ typedef struct bl_snapshot {    /* everything about CP[rank](checkpoint) but the
     int64_t time_ns;            /* CLOCK_REALTIME when it was taken */
     double compute_s;           /* seconds of useful work of the job up to here, over all incarnations */
     char protocol[16];          /* "coordinated", ... */
+    uint32_t index;             /* induced: what messages carry from here on; 0: none */
+    uint32_t forced;            /* induced: 1: because of a message, 0: when it was due */
     const bl_variable *variables;       size_t nvariables;
     const bl_channel *channels;         size_t nchannels;
     const bl_collectives *collectives;  size_t ncollectives;

@@ -53,7 +53,7 @@ static const struct layout {
     { "checkpoints", sizeof(bl_trace_checkpoint),
       { FIELD(bl_trace_checkpoint, safe_point, BL_KIND_U64, 8), FIELD(bl_trace_checkpoint, time_ns, BL_KIND_I64, 8),
         FIELD(bl_trace_checkpoint, compute_s, BL_KIND_F64, 8), FIELD(bl_trace_checkpoint, number, BL_KIND_U32, 4),
-        FIELD(bl_trace_checkpoint, reserved, BL_KIND_U32, 4) } },
+        { "reserved", BL_KIND_U32, 4, offsetof(bl_trace_checkpoint, forced) } } },
     { "dependencies", sizeof(bl_trace_dependency),
       { FIELD(bl_trace_dependency, from, BL_KIND_U32, 4), FIELD(bl_trace_dependency, sent_in, BL_KIND_U32, 4),
         FIELD(bl_trace_dependency, to, BL_KIND_U32, 4), FIELD(bl_trace_dependency, received_in, BL_KIND_U32, 4),
@@ -110,6 +110,8 @@ static const char *wrong_header(const bl_trace_header *h)
     if (!text_ends(h->job, sizeof h->job) || !text_ends(h->program, sizeof h->program)
         || !text_ends(h->protocol, sizeof h->protocol))
         return "a text does not end";
+    if (h->logs > 1)
+        return "contents are kept, or they are not";
     if (h->ranks == 0 || h->ranks > BL_RANKS_MAX)
         return "a job has 1 to 1048576 ranks";
     if (h->dependencies > UINT64_MAX / 64 || h->collectives > UINT64_MAX / 64)
@@ -124,9 +126,9 @@ static const char *wrong_rank(const bl_trace_rank *r)
     return r->checkpoints > BL_CHECKPOINT_MAX ? "a rank has more than 999999999 checkpoints" : NULL;
 }
 
-static const char *wrong_checkpoint(const bl_trace_checkpoint *c)
+static const char *wrong_checkpoint(const trace *t, const bl_trace_checkpoint *c)
 {
-    return c->number > BL_CHECKPOINT_MAX || c->reserved || !isfinite(c->compute_s) ? "a checkpoint is out of range" : NULL;
+    return c->number > BL_CHECKPOINT_MAX || c->forced > t->o.h.logs || !isfinite(c->compute_s) ? "a checkpoint is out of range" : NULL;
 }
 
 static const char *wrong_dependency(trace *t, const bl_trace_dependency *d)
@@ -136,8 +138,9 @@ static const char *wrong_dependency(trace *t, const bl_trace_dependency *d)
     if (d->from < t->sender)
         return "the dependencies are not ascending by sender";
     t->sender = d->from;
-    if (d->sent_in == 0 || d->sent_in > t->rank[d->from].checkpoints + 1 || d->received_in == 0
-        || d->received_in > t->rank[d->to].checkpoints + 2)
+    uint32_t received_in = t->o.h.logs ? d->received_in & ~BL_TRACE_LOGGED : d->received_in;
+    if (d->sent_in == 0 || d->sent_in > t->rank[d->from].checkpoints + 1 || received_in == 0
+        || received_in > t->rank[d->to].checkpoints + 2)
         return "a dependency names an interval that does not exist";
     return d->messages == 0 ? "a dependency without a message" : NULL;
 }
@@ -154,7 +157,7 @@ static const char *wrong_rows(trace *t, int table, const void *rows, size_t coun
     const char *wrong = NULL;
     for (size_t k = 0; k < count && !wrong; k++)
         wrong = table == DEPENDENCIES ? wrong_dependency(t, (const bl_trace_dependency *)rows + k)
-            : table == CHECKPOINTS ? wrong_checkpoint((const bl_trace_checkpoint *)rows + k)
+            : table == CHECKPOINTS ? wrong_checkpoint(t, (const bl_trace_checkpoint *)rows + k)
             : table == RANKS ? wrong_rank((const bl_trace_rank *)rows + k) : wrong_member(t, (const member *)rows + k);
     return wrong;
 }
@@ -330,7 +333,7 @@ int bl_trace_file_create(const char *path, bool durable, const bl_trace_header *
         return no_memory(path, err);
     w->durable = durable;
     w->group = -1;
-    w->t.o.format = BL_FORMAT;
+    w->t.o.format = header->logs ? BL_TRACE_FORMAT : BL_FORMAT;
     w->t.o.h = *header;
     snprintf(w->t.path, sizeof w->t.path, "%s", path);
     int code = snprintf(w->temporary, sizeof w->temporary, "%s.tmp", path) < (int)sizeof w->temporary
@@ -504,9 +507,10 @@ static int read_attribute(trace *t, hid_t group, const bl_attribute *attribute)
 static int read_attributes(trace *t, hid_t group)
 {
     int code = read_attribute(t, group, &attributes[0]);
-    if (code == BELAY_OK && t->o.format > BL_FORMAT)
+    if (code == BELAY_OK && t->o.format > BL_TRACE_FORMAT)
         return bl_fail(t->err, BELAY_ERR_FORMAT, "the trace %s has format %u, this Belay reads up to %d: use the newer Belay "
-                       "that wrote it", t->path, t->o.format, (int)BL_FORMAT);
+                       "that wrote it", t->path, t->o.format, (int)BL_TRACE_FORMAT);
+    t->o.h.logs = t->o.format == BL_TRACE_FORMAT;
     for (int k = 1; code == BELAY_OK && k < ATTRIBUTES; k++)
         code = read_attribute(t, group, &attributes[k]);
     const char *wrong = code == BELAY_OK ? wrong_header(&t->o.h) : NULL;

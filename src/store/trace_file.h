@@ -14,6 +14,9 @@
 
 #include "store/store.h"
 
+enum { BL_TRACE_FORMAT = 2 };              /* what is written without `logs` is format 1 */
+#define BL_TRACE_LOGGED UINT32_C(0x80000000) /* in `received_in`: the contents are kept */
+
 typedef struct bl_trace_header {
     char job[17];             /* as in bl_job; may be empty */
     char program[256];        /* for people */
@@ -23,6 +26,7 @@ typedef struct bl_trace_header {
     uint64_t dependencies;    /* rows */
     uint64_t collectives;     /* rows: the members of all bl_trace_file_add_collective together */
     uint64_t assumed;         /* channels whose tags could not be told apart (bl_history_folded) */
+    uint32_t logs;            /* 1: rows may have BL_TRACE_LOGGED (format 2) */
 } bl_trace_header;
 
 typedef struct bl_trace_rank {
@@ -39,11 +43,11 @@ typedef struct bl_trace_checkpoint {
     int64_t time_ns;
     double compute_s;
     uint32_t number;          /* on disk; 0: the start of the job */
-    uint32_t reserved;        /* 0 */
+    uint32_t forced;          /* with `logs`: 1 because of a message; else 0 */
 } bl_trace_checkpoint;
 
 typedef struct bl_trace_dependency { /* intervals from 1 to L+1; received_in L+2: never received */
-    uint32_t from, sent_in, to, received_in;
+    uint32_t from, sent_in, to, received_in; /* received_in: with or without BL_TRACE_LOGGED */
     uint32_t messages;        /* at least 1; UINT32_MAX: that many or more */
 } bl_trace_dependency;
 

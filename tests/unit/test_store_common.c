@@ -114,7 +114,7 @@ void sample_make(sample *s, uint32_t rank, uint32_t ranks, uint32_t checkpoint, 
     s->snapshot = (bl_snapshot){
         .rank = rank, .ranks = ranks, .checkpoint = checkpoint, .incarnation = incarnation, .line_base = checkpoint - 1,
         .safe_point = 100 * checkpoint, .time_ns = -5 + (int64_t)checkpoint, .compute_s = 0.1 * checkpoint, .protocol = "coordinated",
-        .variables = s->variables, .nvariables = SAMPLE_VARIABLES, .channels = s->channels, .nchannels = 2,
+        .index = checkpoint % 3, .forced = checkpoint % 3 == 2, .variables = s->variables, .nvariables = SAMPLE_VARIABLES, .channels = s->channels, .nchannels = 2,
         .collectives = s->collectives, .ncollectives = 1, .dependencies = s->dependencies, .ndependencies = 1
     };
 }
@@ -139,6 +139,7 @@ static bool same_snapshot(const bl_snapshot *is, const bl_snapshot *want)
     return is->rank == want->rank && is->ranks == want->ranks && is->checkpoint == want->checkpoint
         && is->line_base == want->line_base && is->safe_point == want->safe_point && is->time_ns == want->time_ns
         && memcmp(&is->compute_s, &want->compute_s, sizeof is->compute_s) == 0 && strcmp(is->protocol, want->protocol) == 0
+        && is->index == want->index && is->forced == want->forced
         && is->nchannels == want->nchannels && is->ncollectives == want->ncollectives && is->ndependencies == want->ndependencies
         && memcmp(is->channels, want->channels, want->nchannels * sizeof *want->channels) == 0
         && memcmp(is->collectives, want->collectives, want->ncollectives * sizeof *want->collectives) == 0

@@ -116,6 +116,30 @@ static void a_trace_comes_back_as_it_was_written(void **unused)
     assert_int_equal(stat(temporary, &status), -1);
 }
 
+static void a_trace_says_what_is_kept_and_forced(void **unused)
+{
+    (void)unused;
+    struct contents c;
+    bl_trace_header h = header;
+    bl_trace_checkpoint forced[5];
+    bl_trace_dependency kept[HOPS];
+    memcpy(forced, checkpoints, sizeof forced);
+    memcpy(kept, dependencies, sizeof kept);
+    h.logs = forced[1].forced = 1;
+    h.collectives = 0;
+    kept[1].received_in |= BL_TRACE_LOGGED; /* never received, at that */
+    bl_trace_writer *w = create(&h);
+    assert_int_equal(bl_trace_file_add_checkpoints(w, forced, 5, NULL), BELAY_OK);
+    assert_int_equal(bl_trace_file_add_dependencies(w, kept, HOPS, NULL), BELAY_OK);
+    assert_int_equal(bl_trace_file_finish(w, NULL), BELAY_OK);
+    assert_int_equal(read_trace(&c, NULL), BELAY_OK);
+    assert_memory_equal(c.checkpoint, forced, sizeof forced);
+    assert_memory_equal(c.dependency, kept, sizeof kept);
+    w = create(&header);
+    assert_int_equal(bl_trace_file_add_checkpoints(w, forced, 5, NULL), BELAY_ERR_ARG);
+    bl_trace_file_abandon(w);
+}
+
 static void an_empty_trace_comes_back(void **unused)
 {
     (void)unused;
@@ -149,6 +173,7 @@ static void what_makes_no_sense_is_not_written(void **unused)
     refuse_dependency((bl_trace_dependency){1, 1, 2, 1, 1});
     refuse_dependency((bl_trace_dependency){2, 1, 1, 1, 1});
     refuse_dependency((bl_trace_dependency){1, 1, 1, 1, 0});
+    refuse_dependency((bl_trace_dependency){1, 1, 1, 1 | BL_TRACE_LOGGED, 1}); /* not of a trace of format 1 */
     bl_trace_writer *w = create(&header);
     assert_int_equal(bl_trace_file_add_checkpoints(w, &odd, 1, NULL), BELAY_ERR_ARG);
     assert_int_equal(bl_trace_file_add_collective(w, 0, 2, both, first, NULL), BELAY_ERR_ARG);
@@ -266,7 +291,7 @@ static void set(hid_t trace, const char *name, hid_t type, const void *value)
     H5Aclose(id);
 }
 
-static void newer(hid_t trace) { set(trace, "format", H5T_NATIVE_UINT32, &(uint32_t){BL_FORMAT + 1}); }
+static void newer(hid_t trace) { set(trace, "format", H5T_NATIVE_UINT32, &(uint32_t){BL_TRACE_FORMAT + 1}); }
 static void many_ranks(hid_t trace) { set(trace, "ranks", H5T_NATIVE_UINT32, &(uint32_t){BL_RANKS_MAX}); }
 static void no_ranks(hid_t trace) { set(trace, "ranks", H5T_NATIVE_UINT32, &(uint32_t){0}); }
 static void many_rows(hid_t trace) { set(trace, "dependencies", H5T_NATIVE_UINT64, &(uint64_t){UINT64_MAX / 128}); }
@@ -357,6 +382,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_trace_comes_back_as_it_was_written),
+        cmocka_unit_test(a_trace_says_what_is_kept_and_forced),
         cmocka_unit_test(an_empty_trace_comes_back),
         cmocka_unit_test(what_makes_no_sense_is_not_written),
         cmocka_unit_test(announced_and_written_must_agree),
