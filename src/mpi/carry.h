@@ -21,10 +21,21 @@ typedef struct bl_under {
 extern const bl_under_calls *bl_under; /* PMPI's, until carry.c's are in force */
 
 int bl_carry_init(bl_error *err);      /* puts them in force */
-void bl_carry_free(void);              /* and out of force */
+void bl_carry_stop(void);              /* and out of force */
+void bl_carry_free(void);              /* after MPI_Finalize */
 
-/* A request of carry.c's is complete (or shown to be, MPI_Request_get_status): puts the message where the program wants it,
- * and makes the status say what the program expects.  `slot`, `number`: of a delivery; NULL for a send. */
-void bl_carry_completed(uint64_t key, bl_live_slot *slot, MPI_Status *status);
+void bl_carry_finish(void);            /* when all ranks have come to MPI_Finalize, before it */
+
+/* A request is complete, or shown to be (`ends` 0, MPI_Request_get_status): puts the message where the program wants it, and
+ * makes the status say what the program expects.  `delivers`: where the message is counted next, NULL: nowhere; `undone`: it
+ * was cancelled.  MPI_SUCCESS, or an error of which the program's handler has been told. */
+int bl_carry_completed(uint64_t key, bl_live_slot *delivers, int undone, int ends, MPI_Status *status);
+/* These of bl_rt.handles are complete by one call: said of all before the first of them is. */
+void bl_carry_several(int count, const int *indices, const MPI_Status *statuses);
+void bl_carry_failed(MPI_Request handle); /* it is over, and MPI has said why */
+
+int bl_carry_freed(MPI_Request *request); /* 1: it has taken care of MPI_Request_free */
+void bl_carry_type_freed(MPI_Datatype type);
+int bl_carry_buffered(void);              /* messages of MPI_Bsend are still under way */
 
 #endif

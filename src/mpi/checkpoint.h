@@ -8,6 +8,7 @@
 #ifndef BL_MPI_CHECKPOINT_H
 #define BL_MPI_CHECKPOINT_H
 
+#include "line/history.h"
 #include "mpi/runtime.h"
 
 typedef struct bl_moment { /* a rank at a safe point it has left */
@@ -71,13 +72,9 @@ void bl_induced_keep(const bl_live_slot *slot, uint64_t number, const void *data
 void bl_induced_late(const bl_live_slot *slot, uint64_t from, uint32_t index);
 
 /* --- resend.c --- */
-typedef struct bl_transit_row { /* messages first..last of a channel are in transit across the line */
-    uint64_t comm, first, last;
-    uint32_t from, to;
-    int32_t tag;
-    uint32_t sender_checkpoint;  /* that the sender restarts from */
-} bl_transit_row;
-int bl_resend_plan(const bl_transit_row *row, size_t rows, uint32_t restart, bl_error *err);
+/* In MPI_Init, collective: what is in transit across the line (`row` counts on rank 0 only), whose ranks restart from
+ * restart[0..ranks-1].  1: done; 0: another line has to be found, since a rank could not read what it needs any more. */
+int bl_resend_plan(const bl_transit *row, size_t rows, const uint32_t *restart, bl_error *err);
 void bl_resend(bl_error *err);                   /* in belay_recover; collective */
 void bl_resend_on(const bl_comm *comm);          /* a communicator has come into being */
 void bl_resend_reap(void);

@@ -59,6 +59,13 @@ static uint64_t hash_sides(uint64_t a, uint64_t b)
     return XXH3_64bits(sides, sizeof sides);
 }
 
+static int has_foreign(const int *world, int size)
+{
+    for (int i = 0; world && i < size; i++)
+        if (world[i] < 0) return 1;
+    return 0;
+}
+
 static uint64_t members_of(bl_comm *c, MPI_Comm handle)
 {
     int inter, relation;
@@ -151,6 +158,7 @@ static bl_comm *register_comm(MPI_Comm handle, uint64_t origin)
     if (!c) return NULL;
     c->handle = handle;
     c->members = members_of(c, handle);
+    c->foreign = has_foreign(c->world, c->peers) || has_foreign(c->local, c->size);
     if (give_id(c, origin)) {
         destroy(c);
         return NULL;
@@ -206,7 +214,8 @@ bl_comm *bl_comm_copied(MPI_Comm parent)
     const bl_comm *p = bl_comm_of(parent);
     bl_comm *c = p ? calloc(1, sizeof *c) : NULL;
     if (!c) return NULL;
-    *c = (bl_comm){ .handle = MPI_COMM_NULL, .members = p->members, .size = p->size, .peers = p->peers };
+    *c = (bl_comm){ .handle = MPI_COMM_NULL, .members = p->members, .size = p->size, .peers = p->peers,
+                    .foreign = p->foreign };
     if (p->world) c->world = copy_of(p->world, p->peers);
     if (p->local) c->local = copy_of(p->local, p->size);
     if ((p->world && !c->world) || (p->local && !c->local) || give_id(c, origin_of(parent, 0))) {

@@ -33,24 +33,9 @@ static void note(void *context, const char *sentence)
     bl_say("%s", sentence);
 }
 
-/* What crosses the line, for resend.c. */
-static int list_transit(const bl_past *past, const uint32_t *number, bl_transit_row **row, size_t *rows, bl_error *err)
+/* Rank 0 reads what all ranks have, and gives each its checkpoint.  The past is cleared by the caller, also after an error. */
+static int plan(uint32_t *number, bl_past *past, bl_error *err)
 {
-    free(*row);
-    *rows = past->transits;
-    *row = malloc((*rows + 1) * sizeof **row);
-    if (!*row) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %zu channels with messages in transit", *rows);
-    for (size_t k = 0; k < *rows; k++) {
-        const bl_transit *t = &past->transit[k];
-        (*row)[k] = (bl_transit_row){ t->comm, t->first, t->last, t->from, t->to, t->tag, number[t->from] };
-    }
-    return BELAY_OK;
-}
-
-/* Rank 0 reads what all ranks have, and gives each its checkpoint. */
-static int plan(uint32_t *number, bl_transit_row **row, size_t *rows, bl_error *err)
-{
-    bl_past past;
     bl_commit_record record = { 0 };
     int rc = bl_commit_newest(bl_rt.store, UINT32_MAX, &record, NULL, NULL, err);
     bl_commit_clear(&record);
@@ -58,15 +43,14 @@ static int plan(uint32_t *number, bl_transit_row **row, size_t *rows, bl_error *
         return bl_fail(err, BELAY_ERR_REFUSED, "%s holds a job with coordinated checkpoints: go on with checkpoint=coordinated, or start anew with --fresh",
                        bl_store_dir(bl_rt.store));
     if (rc != BELAY_ERR_NONE) return rc;
-    rc = bl_past_read(bl_rt.store, 1, note, NULL, &past, err);
+    rc = bl_past_read(bl_rt.store, 1, note, NULL, past, err);
+    if (rc == BELAY_OK) rc = bl_past_belongs(past, bl_rt.store, induced() ? "induced" : "independent", err);
     if (rc) return rc;
-    for (int r = 0; r < bl_rt.ranks; r++) number[r] = bl_past_restart(&past, (uint32_t)r)->number;
-    rc = list_transit(&past, number, row, rows, err);
+    for (int r = 0; r < bl_rt.ranks; r++) number[r] = bl_past_restart(past, (uint32_t)r)->number;
     /* Before what the line undoes is removed; whoever restarts a restart finds what the first one had recorded. */
     bl_error why = { 0, "" };
     if (bl_rt.incarnation > 0 && bl_past_record(bl_rt.store, bl_rt.incarnation - 1, &why)) bl_say("rank 0: %s", why.text);
-    bl_past_clear(&past);
-    return rc;
+    return BELAY_OK;
 }
 
 /* Everybody opens its own and reads all of it; 1 when all can go on from there, 0 when one was damaged. */
@@ -109,28 +93,35 @@ static int carry_on_counting(bl_error *err)
     return BELAY_OK;
 }
 
+/* One line, tried on all ranks; 0 when another has to be found. */
+static int choose(uint32_t *numbers, bl_error *err)
+{
+    bl_past past = { 0 };
+    int rc = bl_rt.rank == 0 ? plan(numbers, &past, err) : BELAY_OK;
+    PMPI_Bcast(&rc, 1, MPI_INT, 0, bl_rt.private_comm);
+    if (rc) {
+        if (bl_rt.rank == 0) bl_end_job(err);
+        PMPI_Barrier(bl_rt.private_comm); /* rank 0 ends the job */
+    }
+    PMPI_Bcast(numbers, bl_rt.ranks, MPI_UINT32_T, 0, bl_rt.private_comm);
+    int ready = try_all(numbers[bl_rt.rank], err);
+    if (ready && induced()) {
+        ready = bl_resend_plan(past.transit, past.transits, numbers, err);
+        if (!ready) bl_close_reader();
+    }
+    if (bl_rt.rank == 0) bl_past_clear(&past);
+    return ready;
+}
+
 int bl_independent_choose(bl_error *err)
 {
-    uint32_t *numbers = calloc((size_t)bl_rt.ranks, sizeof *numbers), mine = 0;
-    bl_transit_row *row = NULL;
-    size_t rows = 0;
-    int rc, ready = 0;
+    uint32_t *numbers = calloc((size_t)bl_rt.ranks, sizeof *numbers), mine;
     if (!numbers) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %d ranks", bl_rt.ranks);
-    while (!ready) {
-        rc = bl_rt.rank == 0 ? plan(numbers, &row, &rows, err) : BELAY_OK;
-        PMPI_Bcast(&rc, 1, MPI_INT, 0, bl_rt.private_comm);
-        if (rc) {
-            if (bl_rt.rank == 0) bl_end_job(err);
-            PMPI_Barrier(bl_rt.private_comm); /* rank 0 ends the job */
-        }
-        PMPI_Scatter(numbers, 1, MPI_UINT32_T, &mine, 1, MPI_UINT32_T, 0, bl_rt.private_comm);
-        ready = try_all(mine, err);
-    }
+    while (!choose(numbers, err)) continue;
+    mine = numbers[bl_rt.rank];
     free(numbers);
     /* What the line undoes is gone for good before anything new is taken: then the files of a rank are one history. */
-    rc = bl_snapshot_forget(bl_rt.store, (uint32_t)bl_rt.rank, mine, err);
-    if (rc == BELAY_OK && induced()) rc = bl_resend_plan(row, rows, mine, err);
-    free(row);
+    int rc = bl_snapshot_forget(bl_rt.store, (uint32_t)bl_rt.rank, mine, err);
     if (rc == BELAY_OK) rc = carry_on_counting(err);
     if (rc) return rc;
     bl_rt.checkpoint = mine;

@@ -141,6 +141,7 @@ void bl_count_no_more(void)
 {
     bl_rt.on = 0;
     bl_rt.counting = BL_COUNTING_NOT;
+    bl_carry_stop();
     bl_rt.nobody = INT_MIN;
 }
 
@@ -150,7 +151,7 @@ static void find_shared_request(void)
     PMPI_Irecv(NULL, 0, MPI_BYTE, MPI_PROC_NULL, 0, MPI_COMM_SELF, &handle[0]);
     PMPI_Isend(NULL, 0, MPI_BYTE, MPI_PROC_NULL, 0, MPI_COMM_SELF, &handle[1]);
     bl_rt.shared = handle[0];
-    bl_rt.nobody = !bl_rt.locked && handle[0] == handle[1] ? MPI_PROC_NULL : INT_MIN;
+    bl_rt.nobody = bl_rt.counting == BL_COUNTING_ALONE && handle[0] == handle[1] ? MPI_PROC_NULL : INT_MIN;
     PMPI_Waitall(2, handle, MPI_STATUSES_IGNORE);
 }
 
@@ -225,6 +226,7 @@ static void finish(void)
     bl_rt.live.header->state = BL_LIVE_FINALIZING;
     bl_point(BL_POINT_finalize);
     PMPI_Barrier(bl_rt.private_comm);
+    bl_carry_finish();
     bl_ride_finish();
     if (!bl_rt.supervised && bl_rt.rank == 0 && bl_store_set_state(bl_rt.store, "finished", &err))
         bl_say("rank 0: %s", err.text);

@@ -1,8 +1,6 @@
 /* p2p.c - the wrappers that calls.def calls special: receives, completions, probes, persistent starts, and the ends of
  * communicators.  A send is dated when it is started, a delivery when its completion becomes visible to the program. */
-#include <sched.h>
 #include <string.h>
-#include <time.h>
 
 #include "mpi/carry.h"
 
@@ -142,9 +140,50 @@ static MPI_Status *wanted_all(MPI_Status *statuses)
     return statuses == MPI_STATUSES_IGNORE && bl_rt.wanting ? bl_rt.statuses : statuses;
 }
 
-static void completed(int index, MPI_Status *statuses, int at)
+static int carried(void)
 {
-    bl_request_completed(bl_rt.handles[index], statuses == MPI_STATUSES_IGNORE ? MPI_STATUS_IGNORE : &statuses[at]);
+    return bl_rt.counting == BL_COUNTING_CARRIED;
+}
+
+/* bl_rt.handles are complete: `count` of them, those at `indices` (NULL: the first). */
+static int completed(int count, const int *indices, MPI_Status *statuses)
+{
+    int rc = MPI_SUCCESS;
+    if (carried()) bl_carry_several(count, indices, statuses);
+    for (int i = 0; i < count; i++) {
+        MPI_Status *s = statuses == MPI_STATUSES_IGNORE ? MPI_STATUS_IGNORE : &statuses[i];
+        if (rc) s->MPI_ERROR = MPI_SUCCESS; /* looked at, since another one failed */
+        if (bl_request_completed(bl_rt.handles[indices ? indices[i] : i], s) == MPI_SUCCESS) continue;
+        for (int k = 0; rc == MPI_SUCCESS && k < i; k++) statuses[k].MPI_ERROR = MPI_SUCCESS;
+        rc = MPI_ERR_IN_STATUS;
+    }
+    return rc;
+}
+
+/* Some failed, and the statuses say which: contents of the others are still to be put away, when that is ours to do. */
+static void partly_completed(int count, const int *indices, MPI_Status *statuses)
+{
+    if (!carried()) return;
+    bl_carry_several(count, indices, statuses);
+    for (int i = 0; i < count; i++) {
+        MPI_Request handle = bl_rt.handles[indices ? indices[i] : i];
+        if (statuses[i].MPI_ERROR == MPI_ERR_PENDING || handle == MPI_REQUEST_NULL) continue;
+        if (statuses[i].MPI_ERROR != MPI_SUCCESS) bl_carry_failed(handle);
+        else if (bl_request_completed(handle, &statuses[i])) statuses[i].MPI_ERROR = MPI_ERR_TRUNCATE;
+    }
+}
+
+static int one_completed(int rc, MPI_Request handle, MPI_Status *status)
+{
+    if (rc == MPI_SUCCESS) return bl_request_completed(handle, status);
+    if (carried()) bl_carry_failed(handle);
+    return rc;
+}
+
+/* One of bl_rt.handles, or none, MPI_UNDEFINED; after an error it may be anything. */
+static int any_completed(int rc, int count, int index, MPI_Status *status)
+{
+    return index >= 0 && index < count ? one_completed(rc, bl_rt.handles[index], status) : rc;
 }
 
 static int test_one(MPI_Request *request, int *flag, MPI_Status *status)
@@ -152,8 +191,7 @@ static int test_one(MPI_Request *request, int *flag, MPI_Status *status)
     MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     MPI_Request handle = *request;
     int rc = PMPI_Test(request, flag, s);
-    if (rc == MPI_SUCCESS && *flag) bl_request_completed(handle, s);
-    return rc;
+    return rc != MPI_SUCCESS || *flag ? one_completed(rc, handle, s) : rc;
 }
 
 static void remember(int count, const MPI_Request *requests)
@@ -167,7 +205,8 @@ static int test_all(int count, MPI_Request requests[], int *flag, MPI_Status sta
     remember(count, requests);
     MPI_Status *s = wanted_all(statuses);
     int rc = PMPI_Testall(count, requests, flag, s);
-    for (int i = 0; rc == MPI_SUCCESS && *flag && i < count; i++) completed(i, s, i);
+    if (rc == MPI_SUCCESS && *flag) return completed(count, NULL, s);
+    if (rc == MPI_ERR_IN_STATUS) partly_completed(count, NULL, s);
     return rc;
 }
 
@@ -177,8 +216,7 @@ static int test_any(int count, MPI_Request requests[], int *index, int *flag, MP
     remember(count, requests);
     MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     int rc = PMPI_Testany(count, requests, index, flag, s);
-    if (rc == MPI_SUCCESS && *flag && *index != MPI_UNDEFINED) bl_request_completed(bl_rt.handles[*index], s);
-    return rc;
+    return rc == MPI_SUCCESS && !*flag ? rc : any_completed(rc, count, *index, s);
 }
 
 typedef int some_call(int, MPI_Request[], int *, int[], MPI_Status[]);
@@ -189,19 +227,9 @@ static int some(some_call *call, int incount, MPI_Request requests[], int *outco
     remember(incount, requests);
     MPI_Status *s = wanted_all(statuses);
     int rc = call(incount, requests, outcount, indices, s);
-    for (int i = 0; rc == MPI_SUCCESS && *outcount != MPI_UNDEFINED && i < *outcount; i++)
-        completed(indices[i], s, i);
+    if (rc == MPI_SUCCESS && *outcount != MPI_UNDEFINED) return completed(*outcount, indices, s);
+    if (rc == MPI_ERR_IN_STATUS) partly_completed(*outcount, indices, s);
     return rc;
-}
-
-/* With several threads a wait is a test again and again: a handle that MPI gives back may be another thread's next request
- * at once, so MPI must not do that before the table knows. */
-static void let_others(unsigned turn)
-{
-    bl_wait_begin();
-    if (turn < 200) sched_yield(); /* what is waited for is often a moment away */
-    else nanosleep(&(struct timespec){ .tv_nsec = 20000 }, NULL);
-    bl_wait_end();
 }
 
 BELAY_API int MPI_Wait(MPI_Request *request, MPI_Status *status)
@@ -209,12 +237,11 @@ BELAY_API int MPI_Wait(MPI_Request *request, MPI_Status *status)
     if (!bl_enter()) return PMPI_Wait(request, status);
     int rc, flag = 0;
     if (bl_rt.locked) {
-        for (unsigned turn = 0; (rc = test_one(request, &flag, status)) == MPI_SUCCESS && !flag; turn++) let_others(turn);
+        for (unsigned turn = 0; (rc = test_one(request, &flag, status)) == MPI_SUCCESS && !flag; turn++) bl_let_others(turn);
     } else {
         MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
         MPI_Request handle = *request;
-        rc = PMPI_Wait(request, s);
-        if (rc == MPI_SUCCESS) bl_request_completed(handle, s);
+        rc = one_completed(PMPI_Wait(request, s), handle, s);
     }
     bl_leave();
     return rc;
@@ -233,7 +260,8 @@ static int wait_all_with_statuses(int count, MPI_Request requests[], MPI_Status 
     MPI_Status *s = wanted_all(statuses);
     remember(count, requests);
     int rc = PMPI_Waitall(count, requests, s);
-    for (int i = 0; rc == MPI_SUCCESS && i < count; i++) completed(i, s, i);
+    if (rc == MPI_SUCCESS) return completed(count, NULL, s);
+    if (rc == MPI_ERR_IN_STATUS) partly_completed(count, NULL, s);
     return rc;
 }
 
@@ -257,7 +285,7 @@ BELAY_API int MPI_Waitall(int count, MPI_Request requests[], MPI_Status statuses
     if (!bl_enter()) return PMPI_Waitall(count, requests, statuses);
     if (!bl_rt.locked) return wait_all(count, requests, statuses);
     int rc, flag = 0;
-    for (unsigned turn = 0; (rc = test_all(count, requests, &flag, statuses)) == MPI_SUCCESS && !flag; turn++) let_others(turn);
+    for (unsigned turn = 0; (rc = test_all(count, requests, &flag, statuses)) == MPI_SUCCESS && !flag; turn++) bl_let_others(turn);
     bl_leave();
     return rc;
 }
@@ -276,8 +304,7 @@ static int wait_any(int count, MPI_Request requests[], int *index, MPI_Status *s
     remember(count, requests);
     MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     int rc = PMPI_Waitany(count, requests, index, s);
-    if (rc == MPI_SUCCESS && *index != MPI_UNDEFINED) bl_request_completed(bl_rt.handles[*index], s);
-    return rc;
+    return any_completed(rc, count, *index, s);
 }
 
 BELAY_API int MPI_Waitany(int count, MPI_Request requests[], int *index, MPI_Status *status)
@@ -285,7 +312,7 @@ BELAY_API int MPI_Waitany(int count, MPI_Request requests[], int *index, MPI_Sta
     if (!bl_enter()) return PMPI_Waitany(count, requests, index, status);
     if (!bl_rt.locked) return wait_any(count, requests, index, status);
     int rc, flag = 0;
-    for (unsigned turn = 0; (rc = test_any(count, requests, index, &flag, status)) == MPI_SUCCESS && !flag; turn++) let_others(turn);
+    for (unsigned turn = 0; (rc = test_any(count, requests, index, &flag, status)) == MPI_SUCCESS && !flag; turn++) bl_let_others(turn);
     bl_leave();
     return rc;
 }
@@ -304,7 +331,7 @@ BELAY_API int MPI_Waitsome(int incount, MPI_Request requests[], int *outcount, i
     if (!bl_rt.locked) return some(PMPI_Waitsome, incount, requests, outcount, indices, statuses);
     int rc;
     for (unsigned turn = 0; (rc = some(PMPI_Testsome, incount, requests, outcount, indices, statuses)) == MPI_SUCCESS && *outcount == 0; turn++)
-        let_others(turn);
+        bl_let_others(turn);
     bl_leave();
     return rc;
 }
@@ -323,7 +350,7 @@ BELAY_API int MPI_Request_get_status(MPI_Request request, int *flag, MPI_Status 
     if (!bl_enter()) return PMPI_Request_get_status(request, flag, status);
     MPI_Status own, *s = WANTED(status, own);
     int rc = PMPI_Request_get_status(request, flag, s);
-    if (rc == MPI_SUCCESS && *flag) bl_request_seen(request, s);
+    if (rc == MPI_SUCCESS && *flag) rc = bl_request_seen(request, s);
     bl_leave();
     return rc;
 }
@@ -332,7 +359,7 @@ BELAY_API int MPI_Request_free(MPI_Request *request)
 {
     if (!bl_enter()) return PMPI_Request_free(request);
     bl_request_freed(*request);
-    int rc = PMPI_Request_free(request);
+    int rc = carried() && bl_carry_freed(request) ? MPI_SUCCESS : PMPI_Request_free(request);
     bl_leave();
     return rc;
 }
@@ -342,6 +369,27 @@ BELAY_API int MPI_Cancel(MPI_Request *request)
     if (!bl_enter()) return PMPI_Cancel(request);
     bl_request_cancelled(*request);
     int rc = PMPI_Cancel(request);
+    bl_leave();
+    return rc;
+}
+
+/* What has a type or a buffer of the program's may be with carry.c. */
+BELAY_API int MPI_Type_free(MPI_Datatype *type)
+{
+    if (!bl_enter()) return PMPI_Type_free(type);
+    if (carried()) bl_carry_type_freed(*type);
+    int rc = PMPI_Type_free(type);
+    bl_leave();
+    return rc;
+}
+
+BELAY_API int MPI_Buffer_detach(void *buffer, int *size)
+{
+    if (!bl_enter()) return PMPI_Buffer_detach(buffer, size);
+    for (unsigned turn = 0; carried() && bl_carry_buffered(); turn++) bl_let_others(turn);
+    bl_wait_begin();
+    int rc = PMPI_Buffer_detach(buffer, size);
+    bl_wait_end();
     bl_leave();
     return rc;
 }

@@ -4,6 +4,7 @@
  * message once the program has had its largest number of requests. */
 #include <stdlib.h>
 
+#include "mpi/carry.h"
 #include "mpi/ride.h"
 
 static uint64_t key_of_message(MPI_Message message)
@@ -121,7 +122,7 @@ static void enter(uint64_t key, enum bl_request_kind kind, enum bl_call call, MP
     if (wild(r)) want_status(r, 1);
     else if (peer >= 0 && (kind == BL_REQ_RECV || (kind == BL_REQ_SEND && persistent)))
         r->slot = bl_slot(kind == BL_REQ_SEND ? BL_SENT : BL_RECEIVED, comm, peer, tag); /* counted later */
-    r->plain = kind == BL_REQ_RECV && !persistent && r->slot;
+    r->plain = kind == BL_REQ_RECV && !persistent && r->slot && bl_rt.counting != BL_COUNTING_CARRIED;
 }
 
 void bl_request_enter(uint64_t key, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,
@@ -133,9 +134,9 @@ void bl_request_enter(uint64_t key, enum bl_request_kind kind, enum bl_call call
         enter(key, kind, call, comm, peer, tag, persistent);
         return;
     }
-    int receives = kind == BL_REQ_RECV; /* a send was counted when it was started */
+    int receives = kind == BL_REQ_RECV, plain = receives && bl_rt.counting != BL_COUNTING_CARRIED; /* a send was counted when it was started */
     *r = (bl_request){ .key = key, .comm = way->comm, .slot = receives ? way->slot : NULL, .peer = peer, .tag = tag,
-                       .number = bl_rt.live.header->calls, .kind = (uint8_t)kind, .active = 1, .plain = (uint8_t)receives,
+                       .number = bl_rt.live.header->calls, .kind = (uint8_t)kind, .active = 1, .plain = (uint8_t)plain,
                        .call = (uint16_t)call };
     bl_rt.active++;
 }
@@ -166,33 +167,36 @@ static bl_live_slot *slot_of(const bl_request *r, const MPI_Status *status)
     return bl_comm_slot(r->comm, status->MPI_SOURCE, status->MPI_TAG);
 }
 
-static void count_completion(const bl_request *r, const MPI_Status *status)
+static int count_completion(const bl_request *r, MPI_Status *status, int ends)
 {
-    int undone = 0;
-    if (r->counted) return;
+    int undone = 0, rc = MPI_SUCCESS;
     if (r->cancelled) PMPI_Test_cancelled(status, &undone);
-    if (r->kind == BL_REQ_RECV && !undone) {
-        bl_live_slot *slot = wild(r) ? slot_of(r, status) : r->slot;
-        if (slot) slot->received++;
-    } else if (r->kind == BL_REQ_SEND && undone && r->comm) {
+    bl_live_slot *delivers = NULL;
+    if (r->kind == BL_REQ_RECV && !undone && !r->counted) delivers = wild(r) ? slot_of(r, status) : r->slot;
+    if (bl_rt.counting == BL_COUNTING_CARRIED) rc = bl_carry_completed(r->key, delivers, undone, ends, status);
+    if (delivers) delivers->received++;
+    else if (r->counted) return rc;
+    else if (r->kind == BL_REQ_SEND && undone && r->comm) {
         bl_live_slot *slot = bl_comm_slot(r->comm, r->peer, r->tag);
         if (slot) slot->sent--;
     }
+    return rc;
 }
 
-void bl_request_leave(uint64_t key, const MPI_Status *status)
+int bl_request_leave(uint64_t key, MPI_Status *status)
 {
     bl_request *r = find(key);
-    if (!r || !r->active) return;
-    count_completion(r, status);
+    if (!r || !r->active) return MPI_SUCCESS;
+    int rc = count_completion(r, status, 1);
     if (!r->persistent) {
         if (r->kind == BL_REQ_COLLECTIVE && r->newcomm) bl_comm_named(r->comm, *r->newcomm);
         erase(r);
-        return;
+        return rc;
     }
     deactivate(r);
     r->cancelled = r->counted = 0;
     want_status(r, wild(r));
+    return rc;
 }
 
 void bl_request_freed(MPI_Request handle)
@@ -212,13 +216,14 @@ void bl_request_cancelled(MPI_Request handle)
 }
 
 /* The program sees a delivery (or a cancelled one) that MPI keeps the request of. */
-void bl_request_seen(MPI_Request handle, const MPI_Status *status)
+int bl_request_seen(MPI_Request handle, MPI_Status *status)
 {
     bl_request *r = handle == bl_rt.shared ? NULL : find(bl_request_key(handle));
-    if (!r || !r->active) return;
-    count_completion(r, status);
+    if (!r || !r->active) return MPI_SUCCESS;
+    int rc = count_completion(r, status, 0);
     r->counted = 1;
     r->plain = 0;
+    return rc;
 }
 
 void bl_request_idup(MPI_Request request, bl_comm *comm, MPI_Comm *newcomm)
@@ -238,8 +243,13 @@ void bl_request_idup(MPI_Request request, bl_comm *comm, MPI_Comm *newcomm)
 /* A matched message (Mprobe) is counted as delivered there, and outstanding until it is received. */
 void bl_message_made(MPI_Message message, enum bl_call call, MPI_Comm comm, const MPI_Status *status)
 {
+    if (message != MPI_MESSAGE_NO_PROC && message != MPI_MESSAGE_NULL) bl_received(comm, status);
+    bl_message_enter(message, call, comm, status);
+}
+
+void bl_message_enter(MPI_Message message, enum bl_call call, MPI_Comm comm, const MPI_Status *status)
+{
     if (message == MPI_MESSAGE_NO_PROC || message == MPI_MESSAGE_NULL) return;
-    bl_received(comm, status);
     enter(key_of_message(message), BL_REQ_MESSAGE, call, comm, status->MPI_SOURCE, status->MPI_TAG, 0);
 }
 

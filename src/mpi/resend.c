@@ -11,57 +11,66 @@
 
 #include "mpi/checkpoint.h"
 #include "mpi/ride.h"
+#include "recovery/past.h"
 #include "store/late.h"
 
 typedef struct parcel {      /* one message to send again, in the order of its channel */
     struct parcel *next;
-    bl_transit_row row;      /* whose; first == last == its number */
+    bl_transit row;      /* whose; first == last == its number */
     MPI_Request request;     /* MPI_REQUEST_NULL before it is sent */
     int sent, bytes;
     char data[];
 } parcel;
 
 static struct resend {
-    bl_transit_row *row;     /* [rows] of the line, that we send or receive */
+    bl_transit *row;     /* [rows] of the line, that we send or receive */
     size_t rows;
+    uint32_t *restart;       /* [ranks] checkpoints */
     parcel *parcel, **last;
 } re = { .last = &re.parcel };
 
 /* --- which --- */
 
-static int wanted(void *context, const bl_late_message *m)
-{
-    (void)context;
-    for (size_t k = 0; k < re.rows; k++) {
-        const bl_transit_row *r = &re.row[k];
-        if (r->to == (uint32_t)bl_rt.rank && r->from == m->source && r->comm == m->comm && r->tag == m->tag &&
-            m->number >= r->first && m->number <= r->last) return 1;
-    }
-    return 0;
-}
-
-/* In MPI_Init; collective.  `row` counts on rank 0 only. */
-int bl_resend_plan(const bl_transit_row *row, size_t rows, uint32_t restart, bl_error *err)
+static int tell_all(const bl_transit *row, size_t rows, bl_error *err)
 {
     uint64_t count = rows;
     PMPI_Bcast(&count, 1, MPI_UINT64_T, 0, bl_rt.private_comm);
-    bl_transit_row *all = count < INT32_MAX / sizeof *all ? malloc(((size_t)count + 1) * sizeof *all) : NULL;
+    bl_transit *all = count < INT32_MAX / sizeof *all ? malloc(((size_t)count + 1) * sizeof *all) : NULL;
     if (!all) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %" PRIu64 " channels with messages in transit", count);
     if (bl_rt.rank == 0 && rows) memcpy(all, row, rows * sizeof *all);
     PMPI_Bcast(all, (int)(count * sizeof *all), MPI_BYTE, 0, bl_rt.private_comm);
+    free(re.row);
     re.rows = 0;
     for (uint64_t k = 0; k < count; k++)
         if (all[k].from == (uint32_t)bl_rt.rank || all[k].to == (uint32_t)bl_rt.rank) all[re.rows++] = all[k];
     re.row = all;
-    /* Nobody goes on before all have done this: what the line undoes may not be found under the number of something new. */
-    return bl_late_settle(bl_rt.store, (uint32_t)bl_rt.rank, restart, wanted, NULL, err);
+    return BELAY_OK;
+}
+
+int bl_resend_plan(const bl_transit *row, size_t rows, const uint32_t *restart, bl_error *err)
+{
+    int rc = tell_all(row, rows, err), worst;
+    if (rc == BELAY_OK) rc = bl_past_settle(bl_rt.store, (uint32_t)bl_rt.rank, restart[bl_rt.rank], re.row, re.rows, err);
+    int badness = rc == BELAY_OK ? 0 : rc == BELAY_ERR_DAMAGED ? 1 : 2;
+    PMPI_Allreduce(&badness, &worst, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
+    if (badness == 1) bl_say("rank %d: %s", bl_rt.rank, err->text);
+    if (badness == 2) bl_end_job(err);
+    if (worst == 2) PMPI_Barrier(bl_rt.private_comm); /* another rank ends the job */
+    free(re.restart);
+    re.restart = malloc(sizeof *re.restart * (size_t)bl_rt.ranks);
+    if (!re.restart) {
+        bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %d ranks", bl_rt.ranks);
+        bl_end_job(err);
+    }
+    memcpy(re.restart, restart, sizeof *re.restart * (size_t)bl_rt.ranks);
+    return !worst;
 }
 
 /* --- from the late files of those they went to --- */
 
 static int collect_one(void *context, const bl_late_message *m, bl_error *err)
 {
-    const bl_transit_row *r = context;
+    const bl_transit *r = context;
     if (r->from != m->source || r->comm != m->comm || r->tag != m->tag || m->number < r->first || m->number > r->last)
         return BELAY_OK;
     parcel *p = malloc(sizeof *p + (size_t)m->bytes);
@@ -75,7 +84,7 @@ static int collect_one(void *context, const bl_late_message *m, bl_error *err)
     return BELAY_OK;
 }
 
-static uint64_t parcels_of(const bl_transit_row *r)
+static uint64_t parcels_of(const bl_transit *r)
 {
     uint64_t found = 0;
     for (const parcel *p = re.parcel; p; p = p->next)
@@ -86,7 +95,7 @@ static uint64_t parcels_of(const bl_transit_row *r)
 static int collect(bl_error *err)
 {
     for (size_t k = 0; k < re.rows; k++) {
-        bl_transit_row *r = &re.row[k];
+        bl_transit *r = &re.row[k];
         if (r->from != (uint32_t)bl_rt.rank) continue;
         int rc = bl_late_read(bl_rt.store, r->to, 1, collect_one, r, err);
         if (rc) return rc;
@@ -159,10 +168,10 @@ static void count_from_here(void)
 static void expect(void)
 {
     for (size_t k = 0; k < re.rows; k++) {
-        const bl_transit_row *r = &re.row[k];
+        const bl_transit *r = &re.row[k];
         bl_live_slot *slot = r->to == (uint32_t)bl_rt.rank ? bl_comm_slot_by_id(r->comm, (int)r->from, r->tag) : NULL;
         if (!slot) continue;
-        bl_ride_note(slot, r->first, (bl_rider){ r->sender_checkpoint, 0 });
+        bl_ride_note(slot, r->first, (bl_rider){ re.restart[r->from], 0 });
         bl_ride_note(slot, r->last + 1, bl_ride_here());
     }
 }
@@ -202,6 +211,8 @@ void bl_resend_free(void)
 {
     bl_resend_reap(); /* what the program never receives stays MPI's */
     free(re.row);
+    free(re.restart);
     re.row = NULL;
+    re.restart = NULL;
     re.rows = 0;
 }

@@ -44,6 +44,7 @@ typedef struct bl_comm {  /* a communicator the program uses; kept after MPI_Com
     int peers;            /* of the group that ranks in sends and receives refer to: the remote one of an intercommunicator */
     int *world;           /* [peers] rank in MPI_COMM_WORLD, -1 if not in it; NULL: the identity */
     int *local;           /* intercommunicator: [size] the local group's; else NULL */
+    int foreign;          /* some of either group are not in MPI_COMM_WORLD */
     int wanted;           /* by a request; set and looked at when a communicator is freed */
     bl_live_collective *collective;
 } bl_comm;
@@ -175,6 +176,7 @@ int bl_threads_init(bl_error *err);
 int bl_enter_locked(void);
 void bl_lock(void);
 void bl_unlock(void);
+void bl_let_others(unsigned turn); /* between two looks at what is waited for; `turn` counts from 0 */
 void bl_wait_begin_locked(void);
 void bl_wait_end_locked(void);
 
@@ -298,13 +300,14 @@ void bl_info_done(MPI_Info kept, MPI_Info info);
 void bl_request_enter(uint64_t key, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,
                       int persistent);
 void bl_request_started(MPI_Request request);
-void bl_request_leave(uint64_t key, const MPI_Status *status);
+int bl_request_leave(uint64_t key, MPI_Status *status); /* MPI_SUCCESS, or what carry.c found wrong with the message */
 void bl_request_shared_enter(enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag);
 void bl_request_freed(MPI_Request handle);
-void bl_request_seen(MPI_Request handle, const MPI_Status *status);
+int bl_request_seen(MPI_Request handle, MPI_Status *status);
 void bl_request_idup(MPI_Request request, bl_comm *comm, MPI_Comm *newcomm);
 void bl_request_cancelled(MPI_Request handle);
 void bl_message_made(MPI_Message message, enum bl_call call, MPI_Comm comm, const MPI_Status *status);
+void bl_message_enter(MPI_Message message, enum bl_call call, MPI_Comm comm, const MPI_Status *status); /* counts nothing */
 void bl_message_gone(MPI_Message message);
 int bl_scratch_grow(int count);
 const bl_request *bl_request_outstanding(void); /* the oldest active one, NULL if none */
@@ -357,7 +360,7 @@ static inline void bl_shared_completed(uint64_t many)
 }
 
 /* `handle`: as before the completing call, not the shared one.  The status is looked at only while bl_rt.wanting. */
-static inline void bl_request_ended(MPI_Request handle, const MPI_Status *status)
+static inline int bl_request_ended(MPI_Request handle, MPI_Status *status)
 {
     uint64_t key = bl_request_key(handle);
     bl_request *r = bl_request_place(key);
@@ -365,15 +368,16 @@ static inline void bl_request_ended(MPI_Request handle, const MPI_Status *status
         r->slot->received++;
         r->key = 0;
         bl_rt.active--;
-    } else {
-        bl_request_leave(key, status);
+        return MPI_SUCCESS;
     }
+    return bl_request_leave(key, status);
 }
 
-static inline void bl_request_completed(MPI_Request handle, const MPI_Status *status)
+static inline int bl_request_completed(MPI_Request handle, MPI_Status *status)
 {
-    if (handle == bl_rt.shared) bl_shared_completed(1);
-    else bl_request_ended(handle, status);
+    if (handle != bl_rt.shared) return bl_request_ended(handle, status);
+    bl_shared_completed(1);
+    return MPI_SUCCESS;
 }
 
 /* --- safe points (checkpoint.c), recovery (recover.c), variables (variables.c) --- */

@@ -86,7 +86,7 @@ int bl_cut_write(bl_cut *cut, bl_error *err)
                           .channels = channels, .nchannels = gather_channels(moment, channels, h->channels),
                           .collectives = collectives,
                           .ncollectives = gather_collectives(moment, collectives, h->collectives),
-                          .dependencies = dependencies };
+                          .dependencies = dependencies, .index = cut->index, .forced = (uint32_t)cut->forced };
         snprintf(s.protocol, sizeof s.protocol, "%s", cut->protocol);
         /* Who sent in which interval is known here of a verified cut, or when the senders have told; else the counters of both
          * ends tell it afterwards. */

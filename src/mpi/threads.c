@@ -3,6 +3,8 @@
  * A thread that waits is an obstacle to a checkpoint, like a request that is not completed: what it sends or receives is
  * counted on one side of the safe point and happens on the other. */
 #include <pthread.h>
+#include <sched.h>
+#include <time.h>
 
 #include "mpi/runtime.h"
 
@@ -15,7 +17,7 @@ int bl_threads_init(bl_error *err)
                  pthread_mutex_init(&lock, &kind);
     if (failed) return bl_fail(err, BELAY_ERR_SYSTEM, "no lock for MPI_THREAD_MULTIPLE");
     pthread_mutexattr_destroy(&kind);
-    bl_rt.wanting = 1; /* another thread may cancel what this one waits for: every status is looked at */
+    bl_rt.wanting++; /* another thread may cancel what this one waits for: every status is looked at */
     return BELAY_OK;
 }
 
@@ -40,6 +42,16 @@ int bl_enter_locked(void)
 int bl_enter_message_apart(void)
 {
     return bl_rt.counting == BL_COUNTING_CARRIED ? 0 : bl_enter_locked();
+}
+
+/* With several threads a wait is a test again and again: a handle that MPI gives back may be another thread's next request
+ * at once, so MPI must not do that before the table knows. */
+void bl_let_others(unsigned turn)
+{
+    bl_wait_begin();
+    if (turn < 200) sched_yield(); /* what is waited for is often a moment away */
+    else nanosleep(&(struct timespec){ .tv_nsec = 20000 }, NULL);
+    bl_wait_end();
 }
 
 void bl_wait_begin_locked(void)

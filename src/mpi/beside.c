@@ -1,0 +1,264 @@
+/* beside.c - what goes beside messages on a communicator of our own, and sends that nobody waits for. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "mpi/checkpoint.h"
+#include "mpi/parcel.h"
+#include "util/clock.h"
+
+enum { POSTED = 32, BUCKETS = 256, MOST = (int)sizeof(bl_beside) + BL_INLINE, AT_ONCE = 200 };
+#define WARN_S 60.0
+
+typedef struct loose {
+    struct loose *next;
+    MPI_Request request;
+    bl_room room;
+} loose;
+
+typedef struct queue { bl_aside *first, *last; } queue;
+
+static struct beside {
+    MPI_Comm comm;
+    char *in;                     /* [POSTED][MOST] */
+    MPI_Request arriving[POSTED]; /* persistent: what comes finds one, in this order */
+    unsigned next;
+    queue come[BUCKETS];          /* not claimed yet, in the order sent */
+    bl_aside *spare;
+    loose *oldest, *newest, *free;
+} beside;
+
+/* --- memory that comes back --- */
+
+enum { SMALLEST = 6, LARGEST = 62 };
+static char *spare_rooms[LARGEST + 1]; /* lists through the first bytes */
+
+int bl_room_take(bl_room *room, size_t bytes)
+{
+    unsigned log2 = bytes <= 1u << SMALLEST ? SMALLEST : 64 - (unsigned)__builtin_clzll(bytes - 1);
+    room->log2 = log2;
+    room->at = spare_rooms[log2];
+    if (room->at) memcpy(&spare_rooms[log2], room->at, sizeof room->at);
+    else room->at = malloc((size_t)1 << log2);
+    if (room->at) return MPI_SUCCESS;
+    bl_rt.refused = "out of memory for messages";
+    return MPI_ERR_NO_MEM;
+}
+
+void bl_room_give(bl_room *room)
+{
+    if (!room->at) return;
+    memcpy(room->at, &spare_rooms[room->log2], sizeof room->at);
+    spare_rooms[room->log2] = room->at;
+    room->at = NULL;
+}
+
+void bl_rooms_free(void)
+{
+    for (unsigned i = 0; i <= LARGEST; i++)
+        while (spare_rooms[i]) {
+            char *next;
+            memcpy(&next, spare_rooms[i], sizeof next);
+            free(spare_rooms[i]);
+            spare_rooms[i] = next;
+        }
+}
+
+/* --- sends that nobody waits for --- */
+
+static void reap(void)
+{
+    for (int done = 1; beside.oldest;) {
+        loose *l = beside.oldest;
+        PMPI_Test(&l->request, &done, MPI_STATUS_IGNORE);
+        if (!done) return;
+        beside.oldest = l->next;
+        bl_room_give(&l->room);
+        l->next = beside.free;
+        beside.free = l;
+    }
+}
+
+int bl_loose_pending(void)
+{
+    reap();
+    return beside.oldest != NULL;
+}
+
+/* Takes the room over. */
+int bl_loose_send(bl_room *room, const void *at, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm)
+{
+    reap();
+    loose *l = beside.free ? beside.free : malloc(sizeof *l);
+    if (!l) return MPI_ERR_NO_MEM;
+    if (l == beside.free) beside.free = l->next;
+    *l = (loose){ .room = *room };
+    room->at = NULL;
+    int rc = PMPI_Isend(at, count, type, dest, tag, comm, &l->request);
+    if (rc) { /* the memory is left alone: MPI may or may not have it */
+        l->next = beside.free;
+        beside.free = l;
+        return rc;
+    }
+    if (beside.oldest) beside.newest->next = l;
+    else beside.oldest = l;
+    beside.newest = l;
+    return MPI_SUCCESS;
+}
+
+static void free_loose(loose *l)
+{
+    while (l) {
+        loose *next = l->next;
+        free(l->room.at);
+        free(l);
+        l = next;
+    }
+}
+
+void bl_loose_free(void)
+{
+    free_loose(beside.oldest);
+    free_loose(beside.free);
+    beside.oldest = beside.newest = beside.free = NULL;
+}
+
+/* --- out --- */
+
+/* One without a payload is so small that a call that may block sends it as it stands; the others are never waited for, as
+ * a network may want to see the receiver first. */
+int bl_beside_send(int world, const bl_beside *what, const void *payload, int blocking)
+{
+    size_t bytes = sizeof *what + what->bytes;
+    if (blocking && !what->bytes) return PMPI_Send(what, (int)bytes, MPI_BYTE, world, 0, beside.comm);
+    bl_room room;
+    if (bl_room_take(&room, bytes)) return MPI_ERR_NO_MEM;
+    char *at = room.at;
+    memcpy(at, what, sizeof *what);
+    memcpy(at + sizeof *what, payload, what->bytes);
+    return bl_loose_send(&room, at, (int)bytes, MPI_BYTE, world, 0, beside.comm);
+}
+
+/* --- in --- */
+
+static queue *queue_of(int world, uint64_t comm, int tag)
+{
+    return &beside.come[bl_live_hash(comm, world, tag) & (BUCKETS - 1)];
+}
+
+static void arrived(const char *from, int world)
+{
+    bl_aside *a = beside.spare ? beside.spare : malloc(sizeof *a);
+    if (!a) {
+        bl_rt.refused = "out of memory for what rides on messages";
+        return;
+    }
+    if (a == beside.spare) beside.spare = a->next;
+    *a = (bl_aside){ .world = world };
+    memcpy(&a->what, from, sizeof a->what);
+    if (a->what.bytes > BL_INLINE) a->what.bytes = BL_INLINE;
+    if (a->what.bytes && !bl_room_take(&a->payload, a->what.bytes)) memcpy(a->payload.at, from + sizeof a->what, a->what.bytes);
+    queue *q = queue_of(world, a->what.comm, a->what.tag);
+    if (q->first) q->last->next = a;
+    else q->first = a;
+    q->last = a;
+}
+
+/* 1 when there was one. */
+static int take(void)
+{
+    unsigned i = beside.next;
+    int there = 0;
+    MPI_Status status;
+    PMPI_Test(&beside.arriving[i], &there, &status);
+    if (!there) return 0;
+    beside.next = (i + 1) % POSTED;
+    arrived(beside.in + (size_t)i * MOST, status.MPI_SOURCE);
+    PMPI_Start(&beside.arriving[i]);
+    return 1;
+}
+
+static bl_aside *claim(int world, uint64_t comm, int tag, int with_payload, unsigned ahead)
+{
+    queue *q = queue_of(world, comm, tag);
+    for (bl_aside **link = &q->first, *before = NULL; *link; before = *link, link = &(*link)->next) {
+        bl_aside *a = *link;
+        if (a->world != world || a->what.comm != comm || a->what.tag != tag || !a->what.bytes != !with_payload) continue;
+        if (ahead-- > 0) continue;
+        *link = a->next;
+        if (q->last == a) q->last = before;
+        return a;
+    }
+    return NULL;
+}
+
+bl_aside *bl_beside_await(int world, uint64_t comm, int tag, int with_payload, unsigned ahead)
+{
+    int64_t began = 0;
+    bl_aside *a;
+    for (unsigned turn = 0; !(a = claim(world, comm, tag, with_payload, ahead)); turn++) {
+        if (take() || turn < AT_ONCE) continue;
+        bl_pause_briefly(turn - AT_ONCE);
+        if (turn == AT_ONCE) began = bl_ticks_ns();
+        if (began && turn % 1024 == 0 && bl_seconds(bl_ticks_ns() - began) > WARN_S) {
+            bl_say("rank %d: waiting for what goes with a message from rank %d, tag %d: was it sent past Belay?", bl_rt.rank, world, tag);
+            began = 0;
+        }
+    }
+    return a;
+}
+
+void bl_aside_done(bl_aside *a)
+{
+    bl_room_give(&a->payload);
+    a->next = beside.spare;
+    beside.spare = a;
+}
+
+/* --- beginning and end --- */
+
+int bl_beside_init(bl_error *err)
+{
+    beside.in = malloc((size_t)POSTED * MOST);
+    if (!beside.in) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for what rides on messages");
+    PMPI_Comm_dup(MPI_COMM_WORLD, &beside.comm);
+    PMPI_Comm_set_errhandler(beside.comm, MPI_ERRORS_ARE_FATAL);
+    for (unsigned i = 0; i < POSTED; i++) {
+        PMPI_Recv_init(beside.in + (size_t)i * MOST, MOST, MPI_BYTE, MPI_ANY_SOURCE, 0, beside.comm, &beside.arriving[i]);
+        PMPI_Start(&beside.arriving[i]);
+    }
+    return BELAY_OK;
+}
+
+/* When all ranks have come to MPI_Finalize: nothing more is sent, and what nobody has asked for is let go. */
+void bl_beside_finish(void)
+{
+    if (!beside.in) return;
+    for (unsigned turn = 0; bl_loose_pending(); turn++) bl_pause_briefly(turn);
+    PMPI_Barrier(beside.comm);
+    while (take()) continue;
+    for (unsigned i = 0; i < POSTED; i++) {
+        PMPI_Cancel(&beside.arriving[i]);
+        PMPI_Wait(&beside.arriving[i], MPI_STATUS_IGNORE);
+        PMPI_Request_free(&beside.arriving[i]);
+    }
+    PMPI_Comm_free(&beside.comm);
+}
+
+static void free_asides(bl_aside *a)
+{
+    while (a) {
+        bl_aside *next = a->next;
+        free(a->payload.at);
+        free(a);
+        a = next;
+    }
+}
+
+void bl_beside_free(void)
+{
+    bl_loose_free();
+    for (unsigned i = 0; i < BUCKETS; i++) free_asides(beside.come[i].first);
+    free_asides(beside.spare);
+    free(beside.in);
+    memset(&beside, 0, sizeof beside);
+}
