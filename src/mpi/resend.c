@@ -26,8 +26,8 @@ static struct resend {
     bl_transit *row;     /* [rows] of the line, that we send or receive */
     size_t rows;
     uint32_t *restart;       /* [ranks] checkpoints */
-    parcel *parcel, **last;
-} re = { .last = &re.parcel };
+    parcel *parcel;
+} re;
 
 /* --- which --- */
 
@@ -68,6 +68,20 @@ int bl_resend_plan(const bl_transit *row, size_t rows, const uint32_t *restart, 
 
 /* --- from the late files of those they went to --- */
 
+static int same_channel(const bl_transit *a, const bl_transit *b)
+{
+    return a->to == b->to && a->comm == b->comm && a->tag == b->tag;
+}
+
+/* In the order of its channel, whatever that in the file is. */
+static void insert(parcel *p)
+{
+    parcel **link = &re.parcel;
+    while (*link && !(same_channel(&(*link)->row, &p->row) && (*link)->row.first > p->row.first)) link = &(*link)->next;
+    p->next = *link;
+    *link = p;
+}
+
 static int collect_one(void *context, const bl_late_message *m, bl_error *err)
 {
     const bl_transit *r = context;
@@ -78,9 +92,7 @@ static int collect_one(void *context, const bl_late_message *m, bl_error *err)
     *p = (parcel){ .row = *r, .request = MPI_REQUEST_NULL, .bytes = (int)m->bytes };
     p->row.first = p->row.last = m->number;
     if (m->bytes) memcpy(p->data, m->data, (size_t)m->bytes);
-    parcel **link = re.last; /* nearly always in order; files of earlier intervals may overlap */
-    *link = p;
-    re.last = &p->next;
+    insert(p);
     return BELAY_OK;
 }
 
@@ -88,7 +100,7 @@ static uint64_t parcels_of(const bl_transit *r)
 {
     uint64_t found = 0;
     for (const parcel *p = re.parcel; p; p = p->next)
-        found += p->row.to == r->to && p->row.comm == r->comm && p->row.tag == r->tag && p->row.first == r->first + found;
+        found += same_channel(&p->row, r) && p->row.first == r->first + found;
     return found;
 }
 
