@@ -14,6 +14,10 @@ PURE_TESTS += tests/sim/sim_induced
 tests_sim_sim_induced_SOURCES = tests/sim/sim_induced.c
 tests_sim_sim_induced_LDADD = libbl_protocol.la libbl_line.la libbl_util.la
 
+PURE_TESTS += tests/sim/sim_induced_run
+tests_sim_sim_induced_run_SOURCES = tests/sim/sim_induced_run.c
+tests_sim_sim_induced_run_LDADD = libbl_protocol.la libbl_line.la libbl_util.la
+
 PURE_TESTS += tests/sim/sim_independent
 tests_sim_sim_independent_SOURCES = tests/sim/sim_independent.c
 tests_sim_sim_independent_LDADD = libbl_line.la libbl_util.la

@@ -14,7 +14,7 @@ endif
 check_PROGRAMS += tests/unit/test_tool_make
 tests_unit_test_tool_make_SOURCES = tests/unit/test_tool_make.c tests/unit/test_tool_job.c tests/unit/test_tool_job.h
 tests_unit_test_tool_make_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
-tests_unit_test_tool_make_LDADD = libbl_store.la libbl_util.la
+tests_unit_test_tool_make_LDADD = libbl_recovery.la libbl_line.la libbl_store.la libbl_util.la
 
 # These run ./belay itself and need no MPI either.
 tool_scripts = tests/tool_text.sh tests/tool_status.sh tests/tool_damage.sh tests/tool_man.sh \
@@ -26,6 +26,8 @@ EXTRA_DIST += $(tool_scripts) \
 	tests/golden/tool-line-silent.txt tests/golden/tool-line-finished.txt tests/golden/tool-line-running.txt \
 	tests/golden/tool-line-chain.txt tests/golden/tool-line-recovered.txt tests/golden/tool-line-after.txt \
 	tests/golden/tool-line-stopped.txt tests/golden/tool-gc-dry.txt \
+	tests/golden/tool-induced-ls.txt tests/golden/tool-induced-show.txt tests/golden/tool-induced-verify.txt \
+	tests/golden/tool-induced-line.txt tests/golden/tool-induced-line-json.txt tests/golden/tool-induced-gc-dry.txt \
 	tests/golden/tool-own-ls.txt tests/golden/tool-own-line.txt tests/golden/tool-own-line-json.txt \
 	tests/golden/traces/G1.trace tests/golden/traces/G2.trace tests/golden/traces/G3.trace tests/golden/traces/G4.trace \
 	tests/golden/traces/G5.trace tests/golden/traces/G6.trace \

@@ -24,7 +24,7 @@ says() {
     grep -q -e "$1" "$work/out" "$work/err" || fail "no '$1' in: $(cat "$work/out" "$work/err")"
 }
 
-for name in domino quiet; do
+for name in domino quiet induced; do
     ./tests/unit/test_tool_make "$work/$name" $name || exit 99
 done
 listing() { (cd "$work/$1" && find . -type f | sort); }
@@ -111,11 +111,54 @@ sed -n '/^Recovery line/,/^$/p' "$work/line" | cut -c1-50 >"$work/a"
 sed -n '/^Recovery line/,/^$/p' "$work/out" | cut -c1-50 >"$work/b"
 cmp "$work/a" "$work/b" || fail 'gc moved the line'
 
+# --- induced checkpoints: late files ---
+./tests/unit/test_tool_make "$work/induced" record || exit 99
+for fail in 0 1 all; do
+    expect 0 line "$work/induced" --fail $fail
+    sed -n '/^Recovery line/,/^The same messages/p' "$work/out" | sed 's/ (belay gc removes those)//' >"$work/live.line"
+    expect 0 line "$work/induced/trace-0000.h5" --fail $fail
+    sed -n '/^Recovery line/,/^The same messages/p' "$work/out" >"$work/trace.line"
+    cmp "$work/live.line" "$work/trace.line" || { diff "$work/live.line" "$work/trace.line"; fail "the trace of induced checkpoints differs, --fail $fail"; }
+done
+rm "$work/induced/trace-0000.h5"
+expect 0 line "$work/induced" --fail all
+says '2 messages from rank 0 to rank 1 are in transit across the line; their contents are kept and sent again'
+late=$work/induced/rank-00001/late-000002
+cp "$late" "$work/late"
+truncate -s -3 "$late" # torn off: the second of its messages was never delivered
+expect 0 verify --dir "$work/induced"
+says '2 late files verified, 3 messages'
+expect 0 line "$work/induced" --fail all
+says 'rank 0 must go back to checkpoint 1'
+cp "$work/late" "$late"
+printf X | dd of="$late" bs=1 seek=130 conv=notrunc 2>/dev/null
+expect 1 verify --dir "$work/induced"
+says 'damaged: rank 1, late file 2, after'
+expect 1 verify --json --dir "$work/induced"
+expect 0 line "$work/induced" --fail all
+says 'late file 2 of rank 1 is damaged'
+cp "$work/late" "$work/induced/rank-00000/late-000002"
+expect 1 verify --dir "$work/induced"
+says 'was written as the late file of rank 1'
+expect 1 line "$work/induced"
+rm "$work/induced/rank-00000/late-000002"
+cp "$work/late" "$late"
+listing induced >"$work/before"
+expect 0 gc --dry-run --dir "$work/induced"
+says '2 snapshots.*1 late file'
+listing induced | cmp - "$work/before" || fail 'gc --dry-run removed something of induced'
+expect 0 gc --dir "$work/induced"
+[ "$(listing induced | grep -c late)" -eq 1 ] && [ -f "$late" ] || fail 'gc did not leave the late file of the line'
+expect 0 line "$work/induced" --fail all
+says '2 messages from rank 0 to rank 1 are in transit'
+
 # --- what a figure is drawn from ---
 if command -v python3 >/dev/null; then
     for command in ls show verify 'gc --dry-run' line; do
-        expect 0 $command --json --dir "$work/quiet"
-        python3 -m json.tool <"$work/out" >/dev/null || fail "belay $command --json is not JSON"
+        for name in quiet induced; do
+            expect 0 $command --json --dir "$work/$name"
+            python3 -m json.tool <"$work/out" >/dev/null || fail "belay $command --json is not JSON"
+        done
     done
 fi
 exit $failed

@@ -50,4 +50,10 @@ check gc-dry dead gc --dry-run --keep 1
 check own-ls domino ls
 check own-line domino line
 check own-line-json domino line --fail 1 --json
+check induced-ls induced ls
+check induced-show induced show 1 --rank 1
+check induced-verify induced verify
+check induced-line induced line --fail all
+check induced-line-json induced line --fail all --json
+check induced-gc-dry induced gc --dry-run
 exit $failed

@@ -174,6 +174,29 @@ enum bl_induced_answer bl_induced_points_receive(bl_induced_points *p, uint32_t 
     return BL_INDUCED_NOW;
 }
 
+int bl_induced_points_known(bl_induced_points *p, uint32_t index)
+{
+    return bl_induced_points_receive(p, index, 1) == BL_INDUCED_NOW;
+}
+
+/* A state from before the collective must not take an index that other members do not take before it. */
+enum bl_induced_answer bl_induced_points_collective(bl_induced_points *p, uint32_t index)
+{
+    enum bl_induced_answer answer = bl_induced_points_receive(p, index, 0);
+    p->sent = 1;
+    return answer;
+}
+
+int bl_induced_points_late(const bl_induced_points *p, uint32_t index)
+{
+    return index < p->index;
+}
+
+void bl_induced_points_resume(bl_induced_points *p, uint32_t index)
+{
+    *p = (bl_induced_points){.index = index};
+}
+
 /* --- what if --- */
 
 size_t bl_induced_run_words(enum bl_induced_rule rule, uint32_t ranks, uint32_t messages)

@@ -69,6 +69,19 @@ uint32_t bl_induced_points_send(bl_induced_points *p);
  * the answer is BL_INDUCED_REFUSE, it counts as delivered and what the answer asks for as done. */
 enum bl_induced_answer bl_induced_points_receive(bl_induced_points *p, uint32_t index, int here);
 
+/* At run time a refused message is delivered all the same: its index is remembered, and this is asked at the next safe point,
+ * after bl_induced_points_safe.  1: there must be a checkpoint at it (the basic one, if one was taken there). */
+int bl_induced_points_known(bl_induced_points *p, uint32_t index);
+/* A collective in which the members' highest index is this one: as a message with it that is received by all, and to all
+ * sent.  Even when the answer is BL_INDUCED_REFUSE it takes place. */
+enum bl_induced_answer bl_induced_points_collective(bl_induced_points *p, uint32_t index);
+/* A message with this index, or with no lower one, that is delivered now crosses the lines up to the receiver's index: sent
+ * before and received after, so that a restart there needs its contents.  When a state of the past is promoted, what has
+ * been delivered since then counts as delivered after it: ask again about those. */
+int bl_induced_points_late(const bl_induced_points *p, uint32_t index);
+/* All ranks restart from a line, at the highest index of its checkpoints: from then on all of them have this one. */
+void bl_induced_points_resume(bl_induced_points *p, uint32_t index);
+
 /* --- what if: a whole run under a rule --- */
 
 enum bl_induced_kind { BL_INDUCED_SEND, BL_INDUCED_RECEIVE, BL_INDUCED_CHECKPOINT };

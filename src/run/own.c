@@ -11,13 +11,14 @@ enum { RANKS_SHOWN = 8 };
 
 typedef struct totals {
     uint64_t kept, undone;   /* checkpoints */
+    uint64_t transit;        /* messages that are sent again */
     uint32_t at_start;       /* ranks that start again from the beginning */
     int64_t oldest_ns;       /* time of the oldest checkpoint on the line; 0: somebody has none */
 } totals;
 
 static totals add_up(const bl_past *p)
 {
-    totals t = { 0, 0, 0, INT64_MAX };
+    totals t = { .oldest_ns = INT64_MAX };
     for (uint32_t r = 0; r < p->ranks; r++) {
         const bl_past_checkpoint *from = bl_past_restart(p, r);
         t.kept += p->last[r];
@@ -25,6 +26,7 @@ static totals add_up(const bl_past *p)
         t.at_start += from->number == 0;
         if (from->time_ns < t.oldest_ns) t.oldest_ns = from->time_ns;
     }
+    for (size_t k = 0; k < p->transits; k++) t.transit += p->transit[k].last - p->transit[k].first + 1;
     return t;
 }
 
@@ -46,7 +48,7 @@ double bl_own_line(bl_store *store, const bl_events *events, const bl_postmortem
 {
     bl_past past;
     bl_error err = { 0, "" };
-    char text[900], ranks[600];
+    char text[960], ranks[600], again[64] = "";
     if (bl_past_read(store, 0, NULL, NULL, &past, &err)) {
         bl_event(events, "warning", err.text, NULL);
         return 0;
@@ -56,9 +58,10 @@ double bl_own_line(bl_store *store, const bl_events *events, const bl_postmortem
     double lost_s = bl_seconds(dead->died_ns - from_ns);
     if (lost_s < 0) lost_s = 0;
     list_ranks(&past, ranks, sizeof ranks);
+    if (t.transit) snprintf(again, sizeof again, "; messages in transit, sent again: %" PRIu64, t.transit);
     if (t.at_start < past.ranks)
-        snprintf(text, sizeof text, "recovery line: %s; %" PRIu64 " of %" PRIu64 " checkpoints undone, %.1f s of work to redo", ranks,
-                 t.undone, t.kept, lost_s);
+        snprintf(text, sizeof text, "recovery line: %s; %" PRIu64 " of %" PRIu64 " checkpoints undone, %.1f s of work to redo%s", ranks,
+                 t.undone, t.kept, lost_s, again);
     else if (t.kept == 0)
         snprintf(text, sizeof text, "recovery line: the start, there is no checkpoint; %.1f s of work to redo", lost_s);
     else
@@ -66,7 +69,7 @@ double bl_own_line(bl_store *store, const bl_events *events, const bl_postmortem
                  "that the ranks do not agree on; %.1f s of work to redo. --checkpoint coordinated would have prevented it; "
                  "`belay line` shows why", t.kept, lost_s);
     bl_event(events, "line", text, "undone", 'i', (int64_t)t.undone, "kept", 'i', (int64_t)(t.kept - t.undone),
-             "ranks_at_start", 'i', (int64_t)t.at_start, "lost_seconds", 'd', lost_s, NULL);
+             "ranks_at_start", 'i', (int64_t)t.at_start, "lost_seconds", 'd', lost_s, "sent_again", 'i', (int64_t)t.transit, NULL);
     bl_past_clear(&past);
     return lost_s;
 }

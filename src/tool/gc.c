@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "store/late.h"
 #include "tool/story.h"
 #include "tool/text.h"
 #include "tool/tool.h"
@@ -15,7 +16,7 @@ typedef struct collector {
     const bl_args *args;
     uint32_t cutoff;              /* checkpoints below it are not needed; 0 when there are not enough good ones */
     uint32_t *oldest;             /* [ranks] of an independent job: the checkpoint on the line of all failing; else NULL */
-    uint64_t checkpoints, snapshots, tables, temporaries, quarantined, bytes;
+    uint64_t checkpoints, snapshots, tables, temporaries, quarantined, lates, bytes;
 } collector;
 
 /* --- what is kept --- */
@@ -62,6 +63,7 @@ static bool file_needed(const collector *c, enum bl_file kind, uint32_t rank, ui
         checkpoint = bl_view_find(c->view, number);
         return !checkpoint || needed(c, checkpoint);
     case BL_FILE_TABLE: return number + TABLES_KEPT > c->view->newest_table;
+    case BL_FILE_LATE: return true; /* collect_lates */
     case BL_FILE_TEMPORARY: return number > c->view->job->incarnation;
     case BL_FILE_QUARANTINED: return !c->args->quarantine;
     }
@@ -87,6 +89,7 @@ static int remove_file(void *context, enum bl_file kind, uint32_t rank, uint32_t
     switch (kind) {
     case BL_FILE_SNAPSHOT: c->snapshots++; break;
     case BL_FILE_TABLE: c->tables++; break;
+    case BL_FILE_LATE: break;
     case BL_FILE_TEMPORARY: c->temporaries++; break;
     case BL_FILE_QUARANTINED: c->quarantined++; break;
     }
@@ -140,6 +143,67 @@ static int find_oldest(collector *c, bl_error *err)
     return rc;
 }
 
+/* --- late files --- */
+
+typedef struct late { collector *c; const bl_snapshot *on_line; bool wanted; } late;
+
+/* Beyond what the checkpoint on the line has received: a later line may have it in transit. */
+static int beyond(void *context, const bl_late_message *m)
+{
+    const bl_snapshot *s = ((const late *)context)->on_line;
+    for (size_t k = 0; k < s->nchannels; k++) {
+        const bl_channel *on = &s->channels[k];
+        if (on->comm == m->comm && on->peer == (int32_t)m->source && on->tag == m->tag)
+            return m->number > on->received;
+    }
+    return 1;
+}
+
+static int ask(void *context, const bl_late_message *m, bl_error *err)
+{
+    late *l = context;
+    (void)err;
+    l->wanted |= beyond(l, m) != 0;
+    return BELAY_OK;
+}
+
+static int count_file(void *context, const bl_late_file *file, bl_error *err)
+{
+    late *l = context;
+    (void)err;
+    if (file->checkpoint < l->on_line->checkpoint && !l->wanted && (!file->wrong || file->torn)) {
+        l->c->lates++;
+        l->c->bytes += file->size;
+    }
+    l->wanted = false;
+    return BELAY_OK;
+}
+
+static int collect_late(collector *c, uint32_t rank, bl_error *err)
+{
+    bl_store *store = c->view->store;
+    bl_reader *reader;
+    uint32_t removed;
+    late l = {.c = c};
+    int rc = bl_snapshot_open(store, rank, c->oldest[rank], NULL, &reader, &l.on_line, err);
+    if (rc != BELAY_OK)
+        return rc;
+    rc = bl_late_scan(store, rank, 0, ask, count_file, &l, err);
+    if (rc == BELAY_OK && !c->args->dry_run)
+        rc = bl_late_remove_before(store, rank, c->oldest[rank], beyond, &l, &removed, err);
+    bl_snapshot_close(reader);
+    return rc;
+}
+
+static int collect_lates(collector *c, bl_error *err)
+{
+    int rc = BELAY_OK;
+    for (uint32_t rank = 0; rc == BELAY_OK && c->oldest && c->view->lates && rank < c->view->job->ranks; rank++)
+        if (c->oldest[rank])
+            rc = collect_late(c, rank, err);
+    return rc;
+}
+
 static int collect(collector *c, bl_error *err)
 {
     int rc = refuse_running(c->view, c->args, err);
@@ -151,6 +215,8 @@ static int collect(collector *c, bl_error *err)
         rc = bl_store_join(c->view->store, c->view->job->incarnation, err);
     if (rc == BELAY_OK)
         rc = remove_records(c, err);
+    if (rc == BELAY_OK)
+        rc = collect_lates(c, err);
     return rc == BELAY_OK ? bl_scan(c->view->store, remove_file, c, err) : rc;
 }
 
@@ -163,6 +229,8 @@ static void print_summary(const collector *c)
     printf("%s %s: %s, %s, %s, %s", verb, bl_text_size(c->bytes).s, bl_text_count(c->checkpoints, "commit record").s,
            bl_text_count(c->snapshots, "snapshot").s, bl_text_count(c->tables, "old live table").s,
            bl_text_count(c->temporaries, "temporary file").s);
+    if (c->view->lates)
+        printf(", %s", bl_text_count(c->lates, "late file").s);
     if (c->args->quarantine)
         printf(", %s of the quarantine", bl_text_count(c->quarantined, "file").s);
     printf(".\n");
@@ -176,9 +244,9 @@ static void print_summary(const collector *c)
 
 static int print_json(const collector *c, bl_error *err)
 {
-    return bl_print_json(json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "dry_run", c->args->dry_run, "bytes",
+    return bl_print_json(json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "dry_run", c->args->dry_run, "bytes",
         (json_int_t)c->bytes, "records", (json_int_t)c->checkpoints, "snapshots", (json_int_t)c->snapshots, "tables",
-        (json_int_t)c->tables, "temporaries", (json_int_t)c->temporaries, "quarantined", (json_int_t)c->quarantined,
+        (json_int_t)c->tables, "late_files", (json_int_t)c->lates, "temporaries", (json_int_t)c->temporaries, "quarantined", (json_int_t)c->quarantined,
         "kept_from", c->cutoff ? json_integer(c->cutoff) : json_null()), err);
 }
 

@@ -56,8 +56,9 @@ static json_t *json_pairs(const bl_report *r)
 {
     json_t *pairs = json_array();
     for (size_t k = 0; k < r->pairs; k++)
-        json_array_append_new(pairs, json_pack("{s:I, s:I, s:I, s:I}", "from", (json_int_t)r->pair[k].from, "to",
-            (json_int_t)r->pair[k].to, "orphans", (json_int_t)r->pair[k].orphans, "lost", (json_int_t)r->pair[k].lost));
+        json_array_append_new(pairs, json_pack("{s:I, s:I, s:I, s:I, s:I}", "from", (json_int_t)r->pair[k].from, "to",
+            (json_int_t)r->pair[k].to, "orphans", (json_int_t)r->pair[k].orphans, "lost", (json_int_t)r->pair[k].lost,
+            "in_transit", (json_int_t)r->pair[k].transit));
     return pairs;
 }
 
@@ -80,10 +81,10 @@ static void add_costs(const bl_report *r, json_t *out)
     static const char *const unit[] = {"none", "seconds", "steps"};
     const bl_expected *e = &r->expected;
     json_object_set_new(out, "unit", json_string(unit[bl_loss_unit(r->story)]));
-    json_object_set_new(out, "messages", json_pack("{s:I, s:I, s:o}", "orphans", (json_int_t)r->orphans, "lost",
-        (json_int_t)r->lost, "pairs", json_pairs(r)));
-    json_object_set_new(out, "checkpoints_stored", json_pack("{s:I, s:I, s:I}", "all", (json_int_t)r->checkpoints, "useless",
-        (json_int_t)r->useless, "collectable", (json_int_t)r->collectable));
+    json_object_set_new(out, "messages", json_pack("{s:I, s:I, s:I, s:o}", "orphans", (json_int_t)r->orphans, "lost",
+        (json_int_t)r->lost, "in_transit", (json_int_t)r->transit, "pairs", json_pairs(r)));
+    json_object_set_new(out, "checkpoints_stored", json_pack("{s:I, s:I, s:I, s:I}", "all", (json_int_t)r->checkpoints, "forced",
+        (json_int_t)r->forced, "useless", (json_int_t)r->useless, "collectable", (json_int_t)r->collectable));
     json_object_set_new(out, "worst_rank", json_pack("{s:I, s:I, s:o, s:I}", "rank", (json_int_t)r->worst.rank, "ranks_back",
         (json_int_t)r->worst.sum.ranks, "lost", amount(r->worst.sum.lost), "ranks_tried", (json_int_t)r->worst.tried));
     json_object_set_new(out, "expected_loss", e->known ? json_pack("{s:f, s:f, s:f, s:b, s:I}", "mean", e->mean, "half_width_95",

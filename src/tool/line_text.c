@@ -355,6 +355,11 @@ static void print_cure(const bl_story *story)
 {
     if (strcmp(story->protocol, "coordinated") == 0)
         return;
+    if (strcmp(story->protocol, "induced") == 0) {
+        printf("What would have prevented it: a safe point between what a rank sends and what it receives next, where\n"
+               "messages can force a checkpoint; or all ranks saving together (with belay run, --checkpoint coordinated).\n");
+        return;
+    }
     printf("What would have prevented it: all ranks saving together, so that no message crosses a checkpoint\n"
            "(with belay run, --checkpoint coordinated).\n");
 }
@@ -387,15 +392,12 @@ static void print_domino(const bl_report *r)
         print_cure(story);
 }
 
-static void print_pairs(const bl_report *r, const char *what, const char *meaning, uint64_t total, bool orphans)
+static void list_pairs(const bl_report *r, enum bl_fate fate)
 {
     size_t shown = 0, all = 0;
-    if (total == 0)
-        return;
-    printf("%s %s (%s):", bl_text_count(total, "message").s, what, meaning);
     for (size_t k = 0; k < r->pairs; k++) {
         const bl_pair *p = &r->pair[k];
-        uint64_t count = orphans ? p->orphans : p->lost;
+        uint64_t count = fate == BL_FATE_ORPHAN ? p->orphans : fate == BL_FATE_LOST ? p->lost : p->transit;
         all += count != 0;
         if (count && shown < BL_PAIRS_SHOWN)
             printf("%s %s from rank %u to %u", shown++ ? "," : "", bl_text_number(count).s, p->from, p->to);
@@ -405,10 +407,38 @@ static void print_pairs(const bl_report *r, const char *what, const char *meanin
     printf("\n");
 }
 
+static void print_pairs(const bl_report *r, const char *what, const char *meaning, uint64_t total, enum bl_fate fate)
+{
+    if (total == 0)
+        return;
+    printf("%s %s (%s):", bl_text_count(total, "message").s, what, meaning);
+    list_pairs(r, fate);
+}
+
+/* Of few ranks a sentence each, else of all together. */
+static void print_transit(const bl_report *r)
+{
+    size_t pairs = 0;
+    for (size_t k = 0; k < r->pairs; k++)
+        pairs += r->pair[k].transit != 0;
+    for (size_t k = 0; k < r->pairs && pairs <= BL_PAIRS_SHOWN; k++) {
+        const bl_pair *p = &r->pair[k];
+        const char *one = p->transit == 1 ? " is in transit across the line; its contents are kept and sent again"
+                                          : " are in transit across the line; their contents are kept and sent again";
+        if (p->transit)
+            printf("%s from rank %u to rank %u%s.\n", bl_text_count(p->transit, "message").s, p->from, p->to, one);
+    }
+    if (pairs <= BL_PAIRS_SHOWN)
+        return;
+    printf("%s are in transit across the line; their contents are kept and sent again:", bl_text_count(r->transit, "message").s);
+    list_pairs(r, BL_FATE_TRANSIT);
+}
+
 static void print_broken(const bl_report *r)
 {
-    print_pairs(r, "orphaned", "received, but not sent any more", r->orphans, true);
-    print_pairs(r, "lost", "sent, but not received any more", r->lost, false);
+    print_pairs(r, "orphaned", "received, but not sent any more", r->orphans, BL_FATE_ORPHAN);
+    print_pairs(r, "lost", "sent, but not received any more", r->lost, BL_FATE_LOST);
+    print_transit(r);
 }
 
 static void print_expected(const bl_report *r)
@@ -423,13 +453,21 @@ static void print_expected(const bl_report *r)
     printf(", %s at worst.\n", most.s);
 }
 
+static bl_text forced_among(const bl_report *r)
+{
+    bl_text text = {""};
+    if (strcmp(r->story->protocol, "induced") == 0)
+        snprintf(text.s, sizeof text.s, ", %.40s of them forced by messages", bl_text_number(r->forced).s);
+    return text;
+}
+
 static void print_worth(const bl_report *r)
 {
     const bl_story *story = r->story;
     const bl_worst *w = &r->worst;
     if (story->relaunch.cut)
-        printf("%s in all; %s useless (on no line, whoever fails); %s older than any later line%s.\n",
-               bl_text_count(r->checkpoints, "checkpoint").s, bl_text_number(r->useless).s, bl_text_number(r->collectable).s,
+        printf("%s in all%s; %s useless (on no line, whoever fails); %s older than any later line%s.\n",
+               bl_text_count(r->checkpoints, "checkpoint").s, forced_among(r).s, bl_text_number(r->useless).s, bl_text_number(r->collectable).s,
                r->collectable && story->view ? " (belay gc removes those)" : "");
     if (w->tried == 0) {
         printf("The job is too large to try what other failures would cost.\n");

@@ -62,6 +62,11 @@ static int print_committed(const bl_view *view, bl_error *err)
 
 /* --- independent checkpoints: each rank has its own --- */
 
+static bool is_induced(const bl_view *view)
+{
+    return strcmp(view->protocol, "induced") == 0;
+}
+
 static void own_row(const bl_view *view, bl_table *table, uint32_t rank, size_t from, size_t end)
 {
     const bl_view_file *newest = end > from ? &view->file[end - 1] : NULL;
@@ -83,17 +88,22 @@ static void own_row(const bl_view *view, bl_table *table, uint32_t rank, size_t 
     bl_table_cell(table, "%s", s ? bl_text_time(s->time_ns).s : "");
     bl_table_cell(table, "%s", s ? bl_text_age(s->time_ns).s : "");
     bl_table_cell(table, "%s", bl_text_size(bytes).s);
+    if (is_induced(view) && s)
+        bl_table_cell(table, "%u%s", s->index, s->forced ? ", forced by a message" : "");
+    else if (is_induced(view))
+        bl_table_cell(table, "-");
     if (s)
         bl_snapshot_close(reader);
 }
 
 static int print_own(const bl_view *view, bl_error *err)
 {
-    static const char *const name[] = {"rank", "checkpoints", "newest", "safe point", "taken", "", "size"};
-    bl_table table = {.columns = "rrrrlrr"};
+    static const char *const name[] = {"rank", "checkpoints", "newest", "safe point", "taken", "", "size", "index"};
+    const size_t columns = is_induced(view) ? 8 : 7;
+    bl_table table = {.columns = is_induced(view) ? "rrrrlrrl" : "rrrrlrr"};
     size_t least = SIZE_MAX, most = 0, from, end;
     uint64_t bytes = 0;
-    for (size_t k = 0; k < sizeof name / sizeof *name; k++)
+    for (size_t k = 0; k < columns; k++)
         bl_table_cell(&table, "%s", name[k]);
     for (uint32_t rank = 0; rank < view->job->ranks; rank++) {
         bl_view_files(view, rank, &from, &end);
@@ -107,8 +117,11 @@ static int print_own(const bl_view *view, bl_error *err)
     int rc = bl_table_print(&table, "  ", err);
     if (view->job->ranks > RANKS_LISTED)
         printf("  ... and %s more; %zu to %zu checkpoints each\n", bl_text_count(view->job->ranks - RANKS_LISTED, "rank").s, least, most);
-    printf("\n%s of %s in all, each taken by its rank alone. belay line says where a restart begins.\n",
-           bl_text_count(view->files, "checkpoint").s, bl_text_size(bytes).s);
+    printf("\n%s of %s in all, each taken by its rank alone%s. belay line says where a restart begins.\n",
+           bl_text_count(view->files, "checkpoint").s, bl_text_size(bytes).s, is_induced(view) ? " or forced by a message" : "");
+    if (view->lates)
+        printf("%s of %s: messages kept in case that a restart has them in transit.\n", bl_text_count(view->lates, "late file").s,
+               bl_text_size(view->late_bytes).s);
     return rc;
 }
 
@@ -157,11 +170,12 @@ static int print_json(const bl_view *view, bl_error *err)
     for (size_t k = 0; k < view->count; k++)
         if (!view->independent)
             json_array_append_new(list, json_checkpoint(&view->checkpoint[k]));
-    return bl_print_json(json_pack("{s:s, s:s, s:I, s:I, s:s, s:b, s:I, s:o, s:o, s:o, s:I, s:I}", "job", job->id, "program",
+    return bl_print_json(json_pack("{s:s, s:s, s:I, s:I, s:s, s:b, s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", "job", job->id, "program",
         bl_text_clean(job->program).s, "ranks", (json_int_t)job->ranks, "incarnation", (json_int_t)job->incarnation, "state",
         bl_text_clean(job->state).s, "alive", bl_view_alive(view, &who) != BL_ALIVE_NO, "started_ns",
         (json_int_t)job->started_ns, "restart", restart ? json_integer(restart->number) : json_null(), "checkpoints", list,
-        "independent", view->independent ? json_own(view) : json_null(), "quarantined", (json_int_t)view->quarantined, "temporaries", (json_int_t)view->temporaries), err);
+        "independent", view->independent ? json_own(view) : json_null(), "late_files", (json_int_t)view->lates, "late_bytes",
+        (json_int_t)view->late_bytes, "quarantined", (json_int_t)view->quarantined, "temporaries", (json_int_t)view->temporaries), err);
 }
 
 static int run(const bl_args *args, bl_error *err)

@@ -82,7 +82,7 @@ static int by_ends(const void *a, const void *b)
 static int by_size(const void *a, const void *b)
 {
     const bl_pair *x = a, *y = b;
-    uint64_t p = x->orphans + x->lost, q = y->orphans + y->lost;
+    uint64_t p = x->orphans + x->lost + x->transit, q = y->orphans + y->lost + y->transit;
     return p != q ? (p > q ? -1 : 1) : by_ends(a, b);
 }
 
@@ -93,7 +93,7 @@ static int count_pairs(bl_report *r, bl_error *err)
     size_t broken = 0, kept = 0;
     for (size_t k = 0; k < story->flows; k++) {
         enum bl_fate fate = bl_story_fate(story, &story->flow[k]);
-        broken += fate == BL_FATE_ORPHAN || fate == BL_FATE_LOST;
+        broken += fate == BL_FATE_ORPHAN || fate == BL_FATE_LOST || fate == BL_FATE_TRANSIT;
     }
     r->pair = malloc((broken + 1) * sizeof *r->pair);
     if (!r->pair)
@@ -102,17 +102,20 @@ static int count_pairs(bl_report *r, bl_error *err)
         const bl_flow *f = &story->flow[k];
         enum bl_fate fate = bl_story_fate(story, f);
         uint64_t messages = f->messages ? f->messages : 1;
-        if (fate == BL_FATE_ORPHAN || fate == BL_FATE_LOST)
-            r->pair[at++] = (bl_pair){f->from, f->to, fate == BL_FATE_ORPHAN ? messages : 0, fate == BL_FATE_LOST ? messages : 0};
+        if (fate == BL_FATE_ORPHAN || fate == BL_FATE_LOST || fate == BL_FATE_TRANSIT)
+            r->pair[at++] = (bl_pair){f->from, f->to, fate == BL_FATE_ORPHAN ? messages : 0, fate == BL_FATE_LOST ? messages : 0,
+                                      fate == BL_FATE_TRANSIT ? messages : 0};
     }
     if (broken > 1)
         qsort(r->pair, broken, sizeof *r->pair, by_ends);
     for (size_t k = 0; k < broken; k++) {
         r->orphans += r->pair[k].orphans;
         r->lost += r->pair[k].lost;
+        r->transit += r->pair[k].transit;
         if (kept && by_ends(&r->pair[kept - 1], &r->pair[k]) == 0) {
             r->pair[kept - 1].orphans += r->pair[k].orphans;
             r->pair[kept - 1].lost += r->pair[k].lost;
+            r->pair[kept - 1].transit += r->pair[k].transit;
         } else {
             r->pair[kept++] = r->pair[k];
         }
@@ -131,6 +134,8 @@ static int count_checkpoints(bl_report *r, bl_error *err)
     uint8_t *flags = NULL;
     uint64_t *offsets = NULL;
     r->checkpoints = story->first[story->ranks] - story->ranks;
+    for (uint64_t k = 0; k < story->first[story->ranks]; k++)
+        r->forced += story->point[k].forced;
     if (!story->relaunch.cut)
         return BELAY_OK;
     for (uint32_t rank = 0; rank < story->ranks; rank++)

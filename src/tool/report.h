@@ -29,8 +29,8 @@ typedef struct bl_group {
 
 enum { BL_GROUPS_MAX = 32, BL_RANKS_SHOWN = 8, BL_PAIRS_SHOWN = 6 };
 
-/* Messages of a pair of ranks that the rollback turns into orphans or loses. */
-typedef struct bl_pair { uint32_t from, to; uint64_t orphans, lost; } bl_pair;
+/* Messages of a pair of ranks that the rollback turns into orphans, loses, or leaves to be sent again from what is kept. */
+typedef struct bl_pair { uint32_t from, to; uint64_t orphans, lost, transit; } bl_pair;
 
 typedef struct bl_report {
     bl_story *story;
@@ -41,8 +41,8 @@ typedef struct bl_report {
     uint32_t deepest;             /* checkpoints behind the newest, of the rank that goes back furthest */
     bl_pair *pair;                /* [pairs] those with most first */
     size_t pairs;
-    uint64_t orphans, lost;
-    uint64_t checkpoints, useless, collectable;
+    uint64_t orphans, lost, transit;
+    uint64_t checkpoints, forced, useless, collectable;
     bl_worst worst;
     bl_expected expected;
     bl_whatif whatif;

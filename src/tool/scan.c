@@ -46,6 +46,8 @@ static bool classify(const char *name, bool quarantine, enum bl_file *kind, uint
         *kind = BL_FILE_SNAPSHOT;
     else if (numbered(name, "live-", "", number))
         *kind = BL_FILE_TABLE;
+    else if (numbered(name, "late-", "", number))
+        *kind = BL_FILE_LATE;
     else if (temporary(name, number))
         *kind = BL_FILE_TEMPORARY;
     else

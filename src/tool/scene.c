@@ -167,7 +167,7 @@ static int add_arrows(bl_scene *s, uint32_t bins, size_t most, bl_error *err)
     for (size_t k = 0; k < story->flows; k++) {
         const bl_flow *f = &story->flow[k];
         bl_arrow a = {.from = f->from / s->each, .to = f->to / s->each, .messages = f->messages,
-                      .fate = bl_story_fate(story, f), .delivered = f->received_in != 0};
+                      .fate = bl_story_fate(story, f) == BL_FATE_TRANSIT ? BL_FATE_KEPT : bl_story_fate(story, f), .delivered = f->received_in != 0};
         if (a.from == a.to) {
             s->hidden += f->messages ? f->messages : 1;
             continue;

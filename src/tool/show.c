@@ -204,9 +204,12 @@ static json_t *json_snapshot(const bl_snapshot *snapshot)
     for (size_t k = 0; k < snapshot->ncollectives; k++)
         json_array_append_new(collectives, json_pack("{s:I, s:I, s:I}", "comm", (json_int_t)snapshot->collectives[k].comm,
             "started", (json_int_t)snapshot->collectives[k].started, "size", (json_int_t)snapshot->collectives[k].size));
-    return json_pack("{s:I, s:s, s:I, s:o, s:o, s:o, s:o}", "rank", (json_int_t)snapshot->rank, "protocol",
+    json_t *out = json_pack("{s:I, s:s, s:I, s:o, s:o, s:o, s:o}", "rank", (json_int_t)snapshot->rank, "protocol",
         bl_text_clean(snapshot->protocol).s, "resumed_from", (json_int_t)snapshot->line_base, "variables",
         json_variables(snapshot), "dependencies", dependencies, "channels", channels, "collectives", collectives);
+    if (out && snapshot->index)
+        json_object_update_new(out, json_pack("{s:I, s:b}", "index", (json_int_t)snapshot->index, "forced", snapshot->forced != 0));
+    return out;
 }
 
 static int print_json(const bl_view *view, const bl_view_checkpoint *c, const bl_snapshot *snapshot, bl_error *err)
@@ -230,6 +233,12 @@ static int print_json(const bl_view *view, const bl_view_checkpoint *c, const bl
             "safe_point", (json_int_t)c->record.safe_point, "time_ns", (json_int_t)c->record.time_ns, "compute_seconds",
             c->record.compute_s, "copies_differ", c->copies_differ));
     return bl_print_json(out, err);
+}
+
+static void print_index(const bl_snapshot *s)
+{
+    if (s->index)
+        printf("  index       %u, %s\n", s->index, s->forced ? "forced by a message" : "taken when it was due");
 }
 
 /* An independent checkpoint is one file; without --rank it is rank 0's. */
@@ -256,6 +265,7 @@ static int show_own(const bl_args *args, const bl_view *view, bl_error *err)
         printf("  safe point  %s\n  taken       %s (%s), after %s of useful work\n  file        rank-%05u/ckpt-%06u.h5, %s\n",
                bl_text_number(snapshot->safe_point).s, bl_text_time(snapshot->time_ns).s, bl_text_age(snapshot->time_ns).s,
                bl_text_seconds(snapshot->compute_s).s, file->rank, file->number, bl_text_size(file->bytes).s);
+        print_index(snapshot);
         rc = print_variables(snapshot, err);
     }
     bl_snapshot_close(reader);

@@ -288,6 +288,8 @@ enum bl_fate bl_story_fate(const bl_story *story, const bl_flow *f)
         return BL_FATE_ORPHAN;
     if (gone && in_sender && !f->logged)
         return BL_FATE_LOST;
+    if (gone && !unsent && f->logged)
+        return BL_FATE_TRANSIT;
     return unsent || gone ? BL_FATE_UNDONE : BL_FATE_KEPT;
 }
 

@@ -30,6 +30,7 @@ typedef struct bl_taken {
     uint64_t safe_point;
     int64_t time_ns;         /* wall clock; 0: not known; of a text trace its step */
     double compute_s;        /* useful work of the job up to here; NaN: not known */
+    uint32_t forced;         /* 1: because of a message */
 } bl_taken;
 
 /* Messages sent in one interval and received in another.  The intervals are dense; of undelivered ones (received_in is 0)
@@ -38,7 +39,7 @@ typedef struct bl_flow {
     uint32_t from, sent_in, to, received_in;
     uint64_t messages;       /* 0: some, their number is not recorded */
     uint32_t sent_at, received_at; /* of a text trace: the step of either event; else 0 */
-    bool logged;
+    bool logged;             /* all of them are kept */
 } bl_flow;
 
 typedef struct bl_part { uint32_t rank, interval, at; } bl_part; /* in a collective; at: as in bl_flow */
@@ -66,7 +67,7 @@ typedef struct bl_story {
     size_t hubs;
     uint64_t thinned;                  /* only every so many-th message or collective is in flow and part; 0: all are */
     bl_graph *graph;
-    enum bl_line_mode mode;            /* transitless; of a text trace that logs messages, logged */
+    enum bl_line_mode mode;            /* transitless; of induced checkpoints and of a trace that logs messages, logged */
     bool crossing;                     /* some message crosses a checkpoint */
     uint8_t *failed;                   /* [ranks] */
     bool assumed;                      /* nobody recorded a death of its own: all ranks are taken as failed */
@@ -114,6 +115,7 @@ enum bl_fate {
     BL_FATE_KEPT,
     BL_FATE_ORPHAN, /* not sent any more, but in the receiver's memory or newest checkpoint */
     BL_FATE_LOST,   /* not received any more, but sent for the sender's memory or newest checkpoint */
+    BL_FATE_TRANSIT,/* not received any more, but sent before the line, and kept: sent again */
     BL_FATE_UNDONE  /* after both */
 };
 enum bl_fate bl_story_fate(const bl_story *story, const bl_flow *flow);

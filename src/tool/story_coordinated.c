@@ -431,7 +431,7 @@ static int add_points(gathering *g, bl_error *err)
         for (uint32_t d = 1; d <= g->last; d++) {
             const bl_commit_record *record = &g->at[d]->record;
             double compute_s = g->at[d] == &g->retired ? NAN : record->compute_s;
-            story->point[story->first[rank] + d] = (bl_taken){g->at[d]->number, record->safe_point, record->time_ns, compute_s};
+            story->point[story->first[rank] + d] = (bl_taken){g->at[d]->number, record->safe_point, record->time_ns, compute_s, 0};
         }
     return rc;
 }

@@ -4,8 +4,11 @@
 #include <string.h>
 
 #include "line/history.h"
+#include "store/late.h"
+#include "tool/text.h"
 
-/* Independent checkpoints: every file that verifies is one.  The counters of an incarnation go on from those of the
+/* Independent and induced checkpoints: every file that verifies is one.  Of induced ones the late files say which messages may
+ * be in transit across a line.  The counters of an incarnation go on from those of the
  * checkpoint it resumed from, so the files of all incarnations are one history. */
 
 typedef struct builder {
@@ -113,7 +116,7 @@ static int add_snapshot(builder *b, uint32_t rank, uint32_t number, bl_error *er
     if (!undone(b->story, rank, s)) {
         rc = rows_of_snapshot(b, s, err);
         if (rc == BELAY_OK)
-            rc = add_point(b, rank, &(bl_taken){number, s->safe_point, s->time_ns, s->compute_s}, err);
+            rc = add_point(b, rank, &(bl_taken){number, s->safe_point, s->time_ns, s->compute_s, s->forced}, err);
         memcpy(b->story->protocol, s->protocol, sizeof b->story->protocol);
     }
     bl_snapshot_close(reader);
@@ -147,11 +150,47 @@ static int add_rank(builder *b, uint32_t rank, bl_error *err)
     return rc == BELAY_OK && b->story->seen[rank] && !b->closed_only ? add_open(b, rank, err) : rc;
 }
 
+/* --- late messages --- */
+
+typedef struct late { builder *b; uint32_t rank; } late;
+
+static int add_late(void *context, const bl_late_message *m, bl_error *err)
+{
+    const late *l = context;
+    int rc = bl_story_counters(l->rank, m->number, err);
+    return rc == BELAY_OK ? bl_history_logged(l->b->history, l->rank, m->comm, m->source, m->tag, m->number, m->number, err) : rc;
+}
+
+static int note_late(void *context, const bl_late_file *file, bl_error *err)
+{
+    const late *l = context;
+    (void)err;
+    if (file->wrong && !file->torn)
+        bl_story_note(l->b->story, "late file %u of rank %u is damaged after %s (%s): what follows counts as not kept",
+                      file->checkpoint, l->rank, bl_text_count(file->records, "message").s, file->wrong);
+    return BELAY_OK;
+}
+
+static int add_lates(builder *b, bl_error *err)
+{
+    int rc = BELAY_OK;
+    if (strcmp(b->story->protocol, "induced") != 0)
+        return BELAY_OK;
+    b->story->mode = BL_LINE_LOGGED;
+    for (uint32_t rank = 0; rc == BELAY_OK && rank < b->story->ranks; rank++) {
+        late l = {b, rank};
+        rc = bl_late_scan(b->story->view->store, rank, 0, add_late, note_late, &l, err);
+    }
+    return rc;
+}
+
 static int add_ranks(builder *b, bl_error *err)
 {
     int rc = bl_history_new(b->story->ranks, &b->history, err);
     for (uint32_t rank = 0; rc == BELAY_OK && rank < b->story->ranks; rank++)
         rc = add_rank(b, rank, err);
+    if (rc == BELAY_OK)
+        rc = add_lates(b, err);
     return rc == BELAY_OK ? bl_history_graph(b->history, &b->story->graph, err) : rc;
 }
 
@@ -165,9 +204,14 @@ static int add_flows(builder *b, bl_error *err)
     for (size_t k = 0; rc == BELAY_OK && k < edges; k++) {
         bool arrived = edge[k].received_in <= b->last[edge[k].to] + 1;
         bl_flow flow = {.from = edge[k].from, .sent_in = edge[k].sent_in, .to = edge[k].to,
-                        .received_in = arrived ? edge[k].received_in : 0, .messages = edge[k].messages};
+                        .received_in = arrived ? edge[k].received_in : 0, .messages = edge[k].messages - edge[k].logged};
         b->story->crossing |= flow.received_in != flow.sent_in;
-        rc = bl_heap_add(&b->flows, &flow, err);
+        if (flow.messages)
+            rc = bl_heap_add(&b->flows, &flow, err);
+        flow.messages = edge[k].logged;
+        flow.logged = true;
+        if (rc == BELAY_OK && flow.messages)
+            rc = bl_heap_add(&b->flows, &flow, err);
     }
     return rc;
 }

@@ -69,6 +69,7 @@ static int load_ranks(loader *l, const bl_trace_rank *rank, bl_error *err)
     bl_story *story = l->story;
     story->ranks = l->header->ranks;
     story->incarnation = l->header->incarnation;
+    story->mode = l->header->logs ? BL_LINE_LOGGED : BL_LINE_TRANSITLESS;
     memcpy(story->protocol, l->header->protocol, sizeof story->protocol);
     int rc = bl_story_room(story, err);
     l->last = malloc(story->ranks * sizeof *l->last);
@@ -106,7 +107,7 @@ static int load_points(loader *l, const bl_trace_rank *rank, bl_error *err)
     int rc;
     while ((rc = bl_trace_file_checkpoints(l->file, row, CHUNK, &rows, err)) == BELAY_OK && rows)
         for (size_t k = 0; k < rows && at < all; k++)
-            story->point[at++] = (bl_taken){row[k].number, row[k].safe_point, row[k].time_ns, row[k].compute_s};
+            story->point[at++] = (bl_taken){row[k].number, row[k].safe_point, row[k].time_ns, row[k].compute_s, row[k].forced};
     for (uint32_t k = 0; rc == BELAY_OK && k < story->ranks; k++) {
         const bl_taken *start = bl_story_point(story, k, 0), *newest = bl_story_point(story, k, l->last[k]);
         story->since_s[k] = since(&rank[k], newest);
@@ -118,14 +119,17 @@ static int load_points(loader *l, const bl_trace_rank *rank, bl_error *err)
 static int load_dependency(loader *l, const bl_trace_dependency *d, uint64_t which, bl_error *err)
 {
     bl_story *story = l->story;
-    bool arrived = d->received_in <= l->last[d->to] + 1;
-    int rc = bl_graph_message(story->graph, d->from, d->sent_in, d->to, arrived ? d->received_in : 1,
-                              arrived ? 0 : BL_MSG_UNDELIVERED, err);
-    story->crossing |= d->received_in != d->sent_in;
+    bool logged = l->header->logs && (d->received_in & BL_TRACE_LOGGED);
+    uint32_t received_in = logged ? d->received_in & ~BL_TRACE_LOGGED : d->received_in;
+    bool arrived = received_in <= l->last[d->to] + 1;
+    int rc = bl_graph_message(story->graph, d->from, d->sent_in, d->to, arrived ? received_in : 1,
+                              (arrived ? 0 : BL_MSG_UNDELIVERED) | (logged ? BL_MSG_LOGGED : 0), err);
+    story->crossing |= received_in != d->sent_in;
     if (rc != BELAY_OK || (story->thinned && which % story->thinned))
         return rc;
     return bl_heap_add(&l->flows, &(bl_flow){.from = d->from, .sent_in = d->sent_in, .to = d->to,
-                                             .received_in = arrived ? d->received_in : 0, .messages = d->messages}, err);
+                                             .received_in = arrived ? received_in : 0, .messages = d->messages,
+                                             .logged = logged}, err);
 }
 
 static int load_dependencies(loader *l, bl_error *err)

@@ -127,7 +127,7 @@ static void print_ranks(const canvas *c)
 static const char *arrow_class(const bl_arrow *a)
 {
     switch (a->fate) {
-    case BL_FATE_KEPT: return "kept";
+    case BL_FATE_KEPT: case BL_FATE_TRANSIT: return "kept";
     case BL_FATE_ORPHAN: return "orphan";
     case BL_FATE_LOST: return "lost";
     case BL_FATE_UNDONE: return "undone";

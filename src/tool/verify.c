@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/late.h"
 #include "tool/text.h"
 #include "tool/tool.h"
 #include "tool/view.h"
@@ -159,6 +160,36 @@ static bool still_there(const verifier *v, const bl_view_file *file)
     return found;
 }
 
+/* --- late files --- */
+
+typedef struct lates { verifier *v; uint32_t rank; uint64_t files, messages, bytes; } lates;
+
+/* What a death tore off at the end was never delivered: it is no damage. */
+static int verify_late(void *context, const bl_late_file *file, bl_error *err)
+{
+    lates *l = context;
+    (void)err;
+    l->messages += file->records;
+    l->bytes += file->bytes;
+    if (file->wrong && !file->torn)
+        damage(l->v, "rank %u, late file %u, after %s: %s", l->rank, file->checkpoint, bl_text_count(file->records, "message").s,
+               file->wrong);
+    else
+        l->files++;
+    return BELAY_OK;
+}
+
+static lates verify_lates(verifier *v)
+{
+    lates l = {.v = v};
+    for (l.rank = 0; l.rank < v->view->job->ranks && v->view->lates; l.rank++) {
+        bl_error err = {0, ""};
+        if (bl_late_scan(v->view->store, l.rank, 0, NULL, verify_late, &l, &err) != BELAY_OK)
+            damage(v, "%s", err.text);
+    }
+    return l;
+}
+
 static int verify_own(verifier *v, json_t *all, bl_error *err)
 {
     const char *word = v->args->word && strcmp(v->args->word, "all") != 0 ? v->args->word : NULL;
@@ -180,13 +211,20 @@ static int verify_own(verifier *v, json_t *all, bl_error *err)
             damage(v, "rank %u, checkpoint %u: %s", file->rank, file->number, why.text);
         }
     }
+    lates late = {0};
+    if (!word)
+        late = verify_lates(v);
     json_decref(v->list);
     v->list = NULL;
     if (word && looked_at == 0)
         return bl_fail(err, BELAY_ERR_NONE, "no rank has a checkpoint %u; belay ls lists them", number);
     if (all)
-        return bl_print_json(json_pack("{s:O, s:I, s:I, s:I}", "damage", all, "verified", (json_int_t)good, "damaged",
-            (json_int_t)v->damaged, "bytes", (json_int_t)bytes), err);
+        return bl_print_json(json_pack("{s:O, s:I, s:I, s:I, s:I, s:I}", "damage", all, "verified", (json_int_t)good, "damaged",
+            (json_int_t)v->damaged, "bytes", (json_int_t)bytes, "late_files", (json_int_t)late.files, "late_messages",
+            (json_int_t)late.messages), err);
+    if (late.files)
+        printf("%s verified, %s with %s.\n", bl_text_count(late.files, "late file").s, bl_text_count(late.messages, "message").s,
+               bl_text_size(late.bytes).s);
     printf("%s of %s verified, %s; belay line says where a restart begins.\n", bl_text_number(good).s,
            bl_text_count(looked_at, "checkpoint").s, bl_text_size(bytes).s);
     if (v->damaged)
@@ -236,8 +274,8 @@ const bl_command bl_command_verify = {
     .usage = "usage: belay verify [CHECKPOINT|all] [--repair] [--dir DIR] [--json]\n"
              "\n"
              "Reads both copies of every commit record and all data of every snapshot that a record names, and compares\n"
-             "the digests.  One line for each damaged thing.  Exit status: 0 all good, 1 something is damaged, 2 wrong\n"
-             "usage or no such job directory.\n"
+             "the digests; where each rank checkpoints on its own, all snapshots and late files.  One line for each damaged\n"
+             "thing.  Exit status: 0 all good, 1 something is damaged, 2 wrong usage or no such job directory.\n"
              "\n"
              "  --repair   make the two copies of a commit record equal again where one is good\n"
              "  --dir DIR  the job directory (default: BELAY_DIR, or belay.d)\n"

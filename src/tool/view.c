@@ -152,6 +152,10 @@ static int note_file(void *context, enum bl_file kind, uint32_t rank, uint32_t n
         if (number > view->newest_table)
             view->newest_table = number;
         break;
+    case BL_FILE_LATE:
+        view->lates++;
+        view->late_bytes += bytes;
+        break;
     case BL_FILE_TEMPORARY: view->temporaries++; break;
     case BL_FILE_QUARANTINED: view->quarantined++; break;
     }
@@ -168,7 +172,7 @@ static int by_place(const void *a, const void *b)
 
 /* Whether the snapshots are checkpoints by themselves: the first one that can be read says it, and where records are
  * they count. */
-static bool is_independent(const bl_view *view)
+static bool is_independent(bl_view *view)
 {
     for (size_t k = 0; k < view->count; k++)
         if (view->checkpoint[k].state != BL_VIEW_INCOMPLETE)
@@ -180,6 +184,7 @@ static bool is_independent(const bl_view *view)
         if (bl_snapshot_open(view->store, view->file[k].rank, view->file[k].number, NULL, &reader, &snapshot, &err) != BELAY_OK)
             continue;
         bool alone = strcmp(snapshot->protocol, "independent") == 0 || strcmp(snapshot->protocol, "induced") == 0;
+        memcpy(view->protocol, snapshot->protocol, sizeof view->protocol);
         bl_snapshot_close(reader);
         return alone;
     }

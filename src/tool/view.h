@@ -41,9 +41,11 @@ typedef struct bl_view {
     size_t count, room;
     uint32_t tables, newest_table;  /* live tables there, and the newest incarnation of one */
     uint64_t quarantined, temporaries;
+    uint64_t lates, late_bytes;     /* late files, and their size */
     bl_view_file *file;             /* [files], by rank, then number */
     size_t files, file_room;
-    bool independent;               /* ranks checkpoint on their own: a file is a checkpoint, there are no records */
+    char protocol[16];              /* of the first snapshot that can be read, where that says it; else "" */
+    bool independent;               /* independent or induced: ranks checkpoint on their own: a file is a checkpoint, there are no records */
 } bl_view;
 
 int bl_view_load(const char *dir, bl_view *view, bl_error *err);
@@ -73,7 +75,7 @@ enum bl_alive { BL_ALIVE_NO, BL_ALIVE_HERE, BL_ALIVE_ELSEWHERE };
 enum bl_alive bl_view_alive(const bl_view *view, bl_live_header *who);
 
 /* Every file below the job directory that belongs to Belay, one call each; `number` is its checkpoint or incarnation. */
-enum bl_file { BL_FILE_SNAPSHOT, BL_FILE_TABLE, BL_FILE_TEMPORARY, BL_FILE_QUARANTINED };
+enum bl_file { BL_FILE_SNAPSHOT, BL_FILE_TABLE, BL_FILE_LATE, BL_FILE_TEMPORARY, BL_FILE_QUARANTINED };
 typedef int bl_found(void *context, enum bl_file kind, uint32_t rank, uint32_t number, const char *path, uint64_t bytes,
                      bl_error *err);
 int bl_scan(const bl_store *store, bl_found *found, void *context, bl_error *err);

@@ -82,6 +82,48 @@ static void a_safe_point_can_be_saved_until_something_is_sent(void **unused)
     assert_int_equal(bl_induced_points_send(&p), first + 4);
 }
 
+static void what_was_refused_is_made_up_for_at_the_next_safe_point(void **unused)
+{
+    (void)unused;
+    bl_induced_points p;
+    bl_induced_points_start(&p);
+    uint32_t first = bl_induced_points_send(&p);
+    assert_int_equal(bl_induced_points_receive(&p, first + 2, 0), BL_INDUCED_REFUSE);
+    bl_induced_points_safe(&p, 0);
+    assert_int_equal(bl_induced_points_known(&p, first + 2), 1);
+    assert_int_equal(bl_induced_points_known(&p, first + 2), 0);
+    assert_int_equal(bl_induced_points_send(&p), first + 2);
+    assert_int_equal(bl_induced_points_receive(&p, first + 4, 0), BL_INDUCED_REFUSE);
+    bl_induced_points_safe(&p, 1); /* a basic one, at first + 3: its index rises */
+    assert_int_equal(bl_induced_points_known(&p, first + 4), 1);
+    assert_int_equal(bl_induced_points_send(&p), first + 4);
+}
+
+static void a_collective_is_received_and_sent(void **unused)
+{
+    (void)unused;
+    bl_induced_points p;
+    bl_induced_points_start(&p);
+    uint32_t first = p.index;
+    assert_int_equal(bl_induced_points_collective(&p, first), BL_INDUCED_DELIVER);
+    assert_int_equal(bl_induced_points_receive(&p, first + 1, 0), BL_INDUCED_REFUSE);
+    bl_induced_points_safe(&p, 0);
+    assert_int_equal(bl_induced_points_collective(&p, first + 1), BL_INDUCED_PROMOTE);
+    assert_int_equal(bl_induced_points_collective(&p, first + 2), BL_INDUCED_REFUSE);
+    assert_int_equal(p.index, first + 1);
+}
+
+static void what_crosses_a_line_is_late(void **unused)
+{
+    (void)unused;
+    bl_induced_points p;
+    bl_induced_points_resume(&p, 5);
+    assert_false(bl_induced_points_late(&p, 5));
+    assert_true(bl_induced_points_late(&p, 4));
+    assert_int_equal(bl_induced_points_receive(&p, 6, 0), BL_INDUCED_PROMOTE);
+    assert_true(bl_induced_points_late(&p, 5)); /* of what was delivered since the promoted state */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -89,6 +131,9 @@ int main(void)
         cmocka_unit_test(bcs_forces_for_a_higher_index_and_takes_it),
         cmocka_unit_test(fdas_forces_only_after_a_send),
         cmocka_unit_test(a_safe_point_can_be_saved_until_something_is_sent),
+        cmocka_unit_test(what_was_refused_is_made_up_for_at_the_next_safe_point),
+        cmocka_unit_test(a_collective_is_received_and_sent),
+        cmocka_unit_test(what_crosses_a_line_is_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

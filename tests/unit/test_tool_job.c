@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "store/late.h"
 #include "store/trace_file.h"
 
 static const int64_t noon = 1700000000 * (int64_t)1000000000; /* when the first checkpoint was taken */
@@ -216,7 +217,7 @@ static void make_recovered(const char *dir, const job_state dead[4], const job_s
 /* --- independent checkpoints --- */
 
 /* What rank has sent to and received from the other one when it takes its checkpoint `number`. */
-static void write_own(bl_store *store, uint32_t rank, uint32_t number, uint64_t sent, uint64_t received)
+static void write_alone(bl_store *store, uint32_t rank, uint32_t number, uint64_t sent, uint64_t received, uint32_t index, uint32_t forced)
 {
     bl_error err;
     bl_digest digest;
@@ -227,8 +228,15 @@ static void write_own(bl_store *store, uint32_t rank, uint32_t number, uint64_t 
     bl_snapshot snapshot = {
         .rank = rank, .ranks = 2, .checkpoint = number, .incarnation = bl_store_job(store)->incarnation,
         .safe_point = safe_point, .time_ns = time_of(safe_point), .compute_s = (double)safe_point / 2, .protocol = "independent",
-        .variables = variables, .nvariables = 1, .channels = channels, .nchannels = 1};
+        .index = index, .forced = forced, .variables = variables, .nvariables = 1, .channels = channels, .nchannels = 1};
+    if (index)
+        snprintf(snapshot.protocol, sizeof snapshot.protocol, "induced");
     must(bl_snapshot_write(store, &snapshot, &digest, &err), &err);
+}
+
+static void write_own(bl_store *store, uint32_t rank, uint32_t number, uint64_t sent, uint64_t received)
+{
+    write_alone(store, rank, number, sent, received, 0, 0);
 }
 
 static void end_own(bl_store *store, uint32_t rank, uint32_t last, uint64_t sent, uint64_t received, job_state state)
@@ -257,6 +265,34 @@ static void make_domino(const char *dir, int quiet)
     }
     end_own(store, 0, 4, quiet ? 0 : 4, quiet ? 0 : 4, (job_state){BL_LIVE_KILLED, 1, 48});
     end_own(store, 1, 4, quiet ? 0 : 4, quiet ? 0 : 4, (job_state){BL_LIVE_STARTED, 0, 49});
+    must(bl_store_set_state(store, "failed", &err), &err);
+    bl_store_close(store);
+}
+
+/* Rank 1 is delivered these messages of rank 0 late. */
+static void write_late(bl_store *store, uint32_t checkpoint, uint64_t first, uint64_t last)
+{
+    bl_error err;
+    bl_late *late;
+    must(bl_late_open(store, 1, checkpoint, &late, &err), &err);
+    for (uint64_t n = first; n <= last; n++)
+        must(bl_late_append(late, &(bl_late_message){1, 0, 7, n, sizeof n, &n}, &err), &err);
+    bl_late_close(late);
+}
+
+/* Induced checkpoints: two messages are in transit across the line, and two more were across the one before. */
+static void make_induced(const char *dir)
+{
+    bl_error err;
+    bl_store *store = job_new(dir, 2);
+    write_alone(store, 0, 1, 5, 0, 1, 0);
+    write_alone(store, 1, 1, 0, 3, 2, 1);
+    write_late(store, 1, 4, 5);
+    write_alone(store, 0, 2, 7, 2, 3, 1);
+    write_alone(store, 1, 2, 2, 5, 3, 0);
+    write_late(store, 2, 6, 7);
+    end_own(store, 0, 2, 8, 2, (job_state){BL_LIVE_KILLED, 1, 28});
+    end_own(store, 1, 2, 3, 7, (job_state){BL_LIVE_STARTED, 0, 29});
     must(bl_store_set_state(store, "failed", &err), &err);
     bl_store_close(store);
 }
@@ -316,6 +352,8 @@ int job_scenario(const char *dir, const char *name)
         job_chain(dir, 40);
     else if (strcmp(name, "domino") == 0)
         make_domino(dir, 0);
+    else if (strcmp(name, "induced") == 0)
+        make_induced(dir);
     else if (strcmp(name, "quiet") == 0)
         make_domino(dir, 1);
     else if (strcmp(name, "trace") == 0)
