@@ -288,9 +288,8 @@ static void do_send(int what, int which, int how)
     sends[sending_count++] = (sending){ r, what, persistent, a };
 }
 
-static void send_one(void)
+static void send_on(int s, int d, int where, int tag, int ints, int bytes)
 {
-    int s = draw(ranks), d = draw(8) == 0 ? s : draw(ranks), where = draw(SHIFTS), tag = draw(TAGS), ints = draw(2), bytes = draw_bytes(ints);
     int how = draw(8), which;
     if (!talk(s, d, where) || sent == MESSAGES) return;
     int wild = wild_open(d, where);
@@ -309,6 +308,12 @@ static void send_one(void)
     if (r) r->what = sent; /* one of the wild ones: which of them is seen when they are complete */
     if (rank == s) do_send(sent, which, how);
     sent++;
+}
+
+static void send_one(void)
+{
+    int s = draw(ranks), d = draw(8) == 0 ? s : draw(ranks), where = draw(SHIFTS), tag = draw(TAGS), ints = draw(2);
+    send_on(s, d, where, tag, ints, draw_bytes(ints));
 }
 
 /* --- receives --- */
@@ -443,12 +448,12 @@ static int quiet(int source, int dest, int where, int tag)
     return 1;
 }
 
-static void post_one(int source, int dest, int where, int tag, int ints)
+static void post_one(int source, int dest, int where, int tag, int ints, int least)
 {
     int room = draw_bytes(ints), which = draw_type(room, ints, 0), persistent = draw(3) == 0;
-    if (tag == ANY && room < 64) room = 5000; /* one for all that may come, so as large */
+    if (room < least) room = least;
     receive *r = &receives[posted++];
-    *r = (receive){ dest, where, source, tag, ints, tag == ANY ? 64 : room, ANY, 0, { 0 }, MPI_REQUEST_NULL, { 0 }, persistent };
+    *r = (receive){ dest, where, source, tag, ints, least ? least : room, ANY, 0, { 0 }, MPI_REQUEST_NULL, { 0 }, persistent };
     if (rank != dest) return;
     r->area = new_area(which, ints, room);
     MPI_Datatype type = make_type(which, ints);
@@ -466,7 +471,17 @@ static void post(void)
 {
     int s = draw(ranks), d = draw(ranks), where = draw(SHIFTS), tag = draw(TAGS), wild = draw(3) == 0, many = 1 + draw(3), ints = draw(2);
     if (!talk(s, d, where) || posted + many > RECEIVES || !quiet(s, d, where, wild ? ANY : tag)) return;
-    for (int i = 0; i < many; i++) post_one(wild ? ANY : s, d, where, wild ? ANY : tag, wild ? 0 : ints);
+    /* Of wild ones any may get any message: all have room for the largest. */
+    for (int i = 0; i < many; i++) post_one(wild ? ANY : s, d, where, wild ? ANY : tag, wild ? 0 : ints, wild ? INLINE + 30 : 0);
+}
+
+/* Many receives for one channel, and as many messages of about the size at which the way they travel changes. */
+static void burst(void)
+{
+    int s = draw(ranks), d = draw(ranks), where = draw(SHIFTS), tag = draw(TAGS), wild = draw(3) == 0, many = 2 + draw(5);
+    if (!talk(s, d, where) || posted + many > RECEIVES || !quiet(s, d, where, wild ? ANY : tag)) return;
+    for (int i = 0; i < many; i++) post_one(wild ? ANY : s, d, where, wild ? ANY : tag, 0, INLINE + 30);
+    for (int i = 0; i < many; i++) send_on(s, d, where, tag, 0, draw(3) ? INLINE - 15 + draw(16) : draw_bytes(0));
 }
 
 /* --- completions --- */
@@ -562,6 +577,19 @@ static void check_all(void)
     }
 }
 
+static void shuffle(int n)
+{
+    for (int i = n - 1; i > 0; i--) {
+        int k = own(i + 1);
+        MPI_Request handle = handles[i];
+        open_request open = opens[i];
+        handles[i] = handles[k];
+        opens[i] = opens[k];
+        handles[k] = handle;
+        opens[k] = open;
+    }
+}
+
 static void complete_mine(void)
 {
     int n = 0, wild = 0;
@@ -575,6 +603,7 @@ static void complete_mine(void)
         handles[n] = sends[i].request;
         opens[n++] = (open_request){ NULL, &sends[i] };
     }
+    shuffle(n);
     for (int i = 0; i < 5 && n; i++) complete_some(n, wild);
     for (int i = 0; i < n; i++) {
         MPI_Status s;
@@ -913,7 +942,7 @@ static void operation(void)
     switch (draw(18)) {
     case 16: case 17: case 0: case 1: case 2: case 3: case 4: send_one(); return;
     case 5: case 6: case 7: case 8: receive_one(); return;
-    case 9: post(); return;
+    case 9: draw(2) ? post() : burst(); return;
     case 10: complete(draw(ranks)); return;
     case 12: if (draw(3) == 0) drain(); return;
     case 13: draw(3) ? cancel() : shift(); return;
