@@ -62,3 +62,11 @@ check_PROGRAMS += tests/mpi/lag
 tests_mpi_lag_SOURCES = tests/mpi/lag.c
 tests_mpi_lag_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_lag_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
+# what rides on messages and beside them, against the truth
+mpi_piggyback_scripts = tests/mpi/piggyback.sh
+MPI_TESTS += $(mpi_piggyback_scripts)
+EXTRA_DIST += $(mpi_piggyback_scripts)
+check_PROGRAMS += tests/mpi/piggyback
+tests_mpi_piggyback_SOURCES = tests/mpi/piggyback.c
+tests_mpi_piggyback_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS) -pthread
+tests_mpi_piggyback_LDADD = src/mpi/libbelay.la libbl_line.la libbl_store.la libbl_util.la $(MPI_LIBS) -lpthread

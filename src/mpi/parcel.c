@@ -110,7 +110,10 @@ void bl_parcel_done(bl_parcel *p)
     bl_room_give(&p->room);
     bl_room_give(&p->saved);
     if (p->aside) bl_aside_done(p->aside);
-    if (p->own_type) PMPI_Type_free(&p->type);
+    if (p->own_type) {
+        bl_layout_forget(p->type);
+        PMPI_Type_free(&p->type);
+    }
     p->aside = NULL;
     p->own_type = 0;
 }
