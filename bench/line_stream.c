@@ -17,6 +17,7 @@
 
 #include "line/line.h"
 #include "store/trace_file.h"
+#include "util/memory.h"
 
 enum { RANKS = 100000, CHECKPOINTS = 100, NEIGHBOURS = 8, ANYWHERE = 2, CHUNK = 1 << 14 };
 
@@ -119,6 +120,8 @@ static bl_graph *load(const char *path)
         last[i] = rank[i].checkpoints;
     if (!rc)
         rc = bl_graph_new(header->ranks, last, &graph, &err);
+    if (!rc)
+        bl_graph_hint_large(graph, bl_memory_large);
     if (!rc)
         rc = bl_graph_reserve(graph, header->dependencies, &err);
     while (!rc && rows > 0) {

@@ -78,6 +78,7 @@ typedef struct trace {          /* what a writer and a reader have in common */
     char path[BL_PATH];
     origin o;
     bl_trace_rank *rank;
+    uint32_t *last;             /* [ranks] their checkpoints, side by side: 10^8 dependencies look them up */
     stream table[TABLES];
     uint32_t sender;            /* of the last dependency */
     bl_h5file *file;
@@ -136,15 +137,15 @@ static const char *wrong_dependency(trace *t, const bl_trace_dependency *d)
     if (d->from < t->sender)
         return "the dependencies are not ascending by sender";
     t->sender = d->from;
-    if (d->sent_in == 0 || d->sent_in > t->rank[d->from].checkpoints + 1 || d->received_in == 0
-        || d->received_in > t->rank[d->to].checkpoints + 2)
+    if (d->sent_in == 0 || d->sent_in > t->last[d->from] + 1 || d->received_in == 0
+        || d->received_in > t->last[d->to] + 2)
         return "a dependency names an interval that does not exist";
     return d->messages == 0 ? "a dependency without a message" : NULL;
 }
 
 static const char *wrong_member(const trace *t, const member *m)
 {
-    if (m->begins > NEW_SERIES || m->rank >= t->o.h.ranks || m->interval > t->rank[m->rank].checkpoints + 1)
+    if (m->begins > NEW_SERIES || m->rank >= t->o.h.ranks || m->interval > t->last[m->rank] + 1)
         return "a collective names a rank or an interval that does not exist";
     return NULL;
 }
@@ -159,11 +160,14 @@ static const char *wrong_rows(trace *t, int table, const void *rows, size_t coun
     return wrong;
 }
 
-static uint64_t all_checkpoints(const trace *t)
+/* Once the ranks are known: how many rows of checkpoints they make. */
+static uint64_t all_checkpoints(trace *t)
 {
     uint64_t rows = 0;
-    for (uint32_t i = 0; i < t->o.h.ranks; i++)
-        rows += (uint64_t)t->rank[i].checkpoints + 1;
+    for (uint32_t i = 0; i < t->o.h.ranks; i++) {
+        t->last[i] = t->rank[i].checkpoints;
+        rows += (uint64_t)t->last[i] + 1;
+    }
     return rows;
 }
 
@@ -181,8 +185,12 @@ static hid_t row_type(int table)
     return row;
 }
 
-static bool start_streams(trace *t)
+static bool room_for_ranks(trace *t)
 {
+    t->rank = malloc(t->o.h.ranks * sizeof *t->rank);
+    t->last = malloc(t->o.h.ranks * sizeof *t->last);
+    if (!t->rank || !t->last)
+        return false;
     for (int k = 0; k < TABLES; k++) {
         t->table[k].state = XXH3_createState();
         if (!t->table[k].state)
@@ -206,6 +214,7 @@ static void clear(trace *t)
     }
     bl_h5_free(t->file);
     free(t->rank);
+    free(t->last);
 }
 
 static int no_memory(const char *path, bl_error *err)
@@ -307,8 +316,7 @@ static int check_and_size(bl_trace_writer *w, const bl_trace_rank *rank, bl_erro
     const char *wrong = wrong_header(&t->o.h);
     if (wrong)
         return refuse(t, wrong, err);
-    t->rank = malloc(t->o.h.ranks * sizeof *t->rank);
-    if (!t->rank || !start_streams(t))
+    if (!room_for_ranks(t))
         return no_memory(t->path, err);
     memcpy(t->rank, rank, t->o.h.ranks * sizeof *t->rank);
     wrong = wrong_rows(t, RANKS, t->rank, t->o.h.ranks);
@@ -605,8 +613,7 @@ static int read_ranks(trace *t, bl_error *err)
     size_t count;
     if (t->table[RANKS].rows != t->o.h.ranks)
         return damaged(t, err, "it has not one row a rank");
-    t->rank = malloc(t->o.h.ranks * sizeof *t->rank);
-    if (!t->rank || !start_streams(t))
+    if (!room_for_ranks(t))
         return no_memory(t->path, err);
     int code = next_rows(t, RANKS, t->rank, t->o.h.ranks, &count, err);
     if (code != BELAY_OK)

@@ -9,6 +9,7 @@
 #include "tool/story_make.h"
 #include "tool/text.h"
 #include "util/clock.h"
+#include "util/memory.h"
 
 /* --- growing arrays and notes --- */
 
@@ -167,6 +168,8 @@ static int build_graph(bl_story *story, bl_error *err)
         last[rank] = bl_story_last(story, rank);
     int rc = bl_graph_new(story->ranks, last, &story->graph, err);
     free(last);
+    if (rc == BELAY_OK)
+        bl_graph_hint_large(story->graph, bl_memory_large);
     if (rc == BELAY_OK)
         rc = add_flows(story, err);
     return rc == BELAY_OK ? add_hubs(story, err) : rc;

@@ -13,6 +13,7 @@
 #include "store/trace_file.h"
 #include "tool/text.h"
 #include "util/clock.h"
+#include "util/memory.h"
 
 /* The whole file, NUL-terminated; malloc'ed. */
 static int read_whole(int fd, const char *path, size_t size, char **text, bl_error *err)
@@ -86,7 +87,11 @@ static int load_ranks(loader *l, const bl_trace_rank *rank, bl_error *err)
     story->tables = story->ranks;
     if (rc == BELAY_OK)
         rc = bl_story_points(story, l->last, err);
-    return rc == BELAY_OK ? bl_graph_new(story->ranks, l->last, &story->graph, err) : rc;
+    if (rc == BELAY_OK)
+        rc = bl_graph_new(story->ranks, l->last, &story->graph, err);
+    if (rc == BELAY_OK)
+        bl_graph_hint_large(story->graph, bl_memory_large);
+    return rc;
 }
 
 /* By the work counted; by the clock where the rank died without counting it. */
