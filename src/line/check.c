@@ -6,7 +6,7 @@
 #include "line/graph.h"
 #include "line/solve.h"
 
-enum { AHEAD = 24 }; /* messages between asking for a record and looking at it */
+enum { AHEAD = 64 }; /* messages between asking for a record and looking at it */
 
 struct checker {
     const bl_graph *graph;

@@ -52,6 +52,11 @@ void bl_graph_hint_large(bl_graph *graph, void (*large)(void *array, size_t byte
     graph->large = graph->sent.large = large;
 }
 
+void bl_graph_trim(bl_graph *graph)
+{
+    bl_table_clear(&graph->received);
+}
+
 uint32_t bl_graph_ranks(const bl_graph *graph)
 {
     return graph->ranks;

@@ -50,6 +50,9 @@ void bl_graph_hint_large(bl_graph *graph, void (*large)(void *array, size_t byte
  * take as much again; when messages do not arrive by sender ascending, 4 more until the first solve. */
 int bl_graph_reserve(bl_graph *graph, uint64_t messages, bl_error *err);
 
+/* Frees what solving has derived from the messages, up to half of the memory; the next solve makes it again. */
+void bl_graph_trim(bl_graph *graph);
+
 /* Adds one message.  Intervals count from 1; s <= L_i+1 and r <= L_j+1, else BELAY_ERR_ARG. */
 int bl_graph_message(bl_graph *graph, uint32_t i, uint32_t s, uint32_t j, uint32_t r, unsigned flags, bl_error *err);
 

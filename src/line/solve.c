@@ -7,7 +7,7 @@
 
 #include "line/graph.h"
 
-enum { AHEAD = 12 }; /* records between asking for a row and scanning it */
+enum { AHEAD = 32 }; /* records between asking for a row and scanning it */
 
 struct cursor {
     uint64_t sent, received, joined; /* first edge of the row not yet scanned */
