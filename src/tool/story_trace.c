@@ -168,7 +168,7 @@ static int load(loader *l, const bl_trace_rank *rank, bl_error *err)
     uint64_t rows = l->header->dependencies;
     story->thinned = rows > FLOWS_MAX ? rows / FLOWS_MAX + 1 : 0;
     if (story->thinned)
-        bl_story_note(story, "messages are drawn and counted by a sample: every %" PRIu64 "th dependency", story->thinned);
+        bl_story_note(story, "messages are drawn and counted by a sample: one of every %" PRIu64 " dependencies", story->thinned);
     if (l->header->assumed)
         bl_story_note(story, "%" PRIu64 " channels with too many tags: their messages are taken as received in the order sent",
                       l->header->assumed);
