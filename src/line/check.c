@@ -6,7 +6,7 @@
 #include "line/graph.h"
 #include "line/solve.h"
 
-enum { AHEAD = 64 }; /* messages between asking for a record and looking at it */
+enum { AHEAD = 64, NEAR = 4 }; /* messages between asking for a record and looking at it; records looked at in turn */
 
 struct checker {
     const bl_graph *graph;
@@ -83,15 +83,15 @@ static uint64_t farthest(const struct checker *c, uint32_t rank, uint32_t own)
 /* Where in the order the record is that lowered `rank` below `own`; the number of records when there is none. */
 static uint64_t find(const struct checker *c, uint32_t rank, uint32_t own)
 {
-    uint64_t low = c->group[rank], high = c->group[rank + 1], end = high;
+    uint64_t low = c->group[rank], end = c->group[rank + 1];
     if (own <= c->line->cut[rank] || own > c->highest[rank])
         return c->history->count;
-    uint64_t guess = farthest(c, rank, own);
-    if (guess < high) {
-        if (c->lowered[guess].own == own)
-            return guess;
-        high = guess;
-    }
+    uint64_t high = farthest(c, rank, own);
+    high = high < end ? high : end - 1;
+    for (int step = 0; step < NEAR && high > low && c->lowered[high].own < own; step++) /* mostly it is one of these */
+        high--;
+    if (c->lowered[high].own >= own)
+        return c->lowered[high].own == own ? high : c->history->count;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
         if (c->lowered[middle].own > own)
