@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "store/ahead.h"
 #include "store/h5file.h"
 #include "store/internal.h"
 #include "store/layout.h"
@@ -17,6 +18,7 @@
 
 enum { RANKS, CHECKPOINTS, DEPENDENCIES, COLLECTIVES, TABLES };
 enum { BUFFER = 1 << 16, FIELDS_MAX = 6, NAME = 32 };
+enum { MANY = 1 << 16 };         /* rows that are worth a thread */
 
 typedef struct member { uint32_t begins, rank, interval; } member; /* one row of /trace/collectives */
 enum { SAME_INSTANCE, NEXT_INSTANCE, NEW_SERIES };                /* `begins` */
@@ -97,6 +99,7 @@ struct bl_trace_file {
     uint32_t *rank, *interval;  /* [ranks] of the instance */
     member *row;                /* rows read ahead */
     size_t rows, used;
+    bl_ahead *dependencies;     /* reads them, when there are many */
 };
 
 /* --- what may stand in a row: the same for who writes and who reads --- */
@@ -655,6 +658,7 @@ void bl_trace_file_close(bl_trace_file *file)
 {
     if (!file)
         return;
+    bl_ahead_stop(file->dependencies);
     clear(&file->t);
     free(file->rank);
     free(file->interval);
@@ -667,9 +671,19 @@ int bl_trace_file_checkpoints(bl_trace_file *file, bl_trace_checkpoint *row, siz
     return next_rows(&file->t, CHECKPOINTS, row, room, rows, err);
 }
 
+/* In a thread: touches nothing of a trace that other tables need. */
+static int read_dependencies(void *context, void *rows, size_t room, size_t *count, bl_error *err)
+{
+    return next_rows(context, DEPENDENCIES, rows, room, count, err);
+}
+
 int bl_trace_file_dependencies(bl_trace_file *file, bl_trace_dependency *row, size_t room, size_t *rows, bl_error *err)
 {
-    return next_rows(&file->t, DEPENDENCIES, row, room, rows, err);
+    const stream *s = &file->t.table[DEPENDENCIES];
+    if (!file->dependencies && s->done == 0 && s->rows >= MANY)
+        file->dependencies = bl_ahead_start(read_dependencies, &file->t, sizeof *row);
+    return file->dependencies ? bl_ahead_take(file->dependencies, row, room, rows, err)
+                              : next_rows(&file->t, DEPENDENCIES, row, room, rows, err);
 }
 
 /* The next row without taking it; NULL at the end. */
