@@ -16,7 +16,7 @@ tests_unit_test_tool_make_SOURCES = tests/unit/test_tool_make.c tests/unit/test_
 tests_unit_test_tool_make_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 tests_unit_test_tool_make_LDADD = libbl_store.la libbl_util.la
 
-# Writes the trace file that tool_large.sh reads.
+# Writes the trace file that tool_large.sh and tool_page.sh read.
 check_PROGRAMS += bench/line_stream
 
 # These run ./belay itself and need no MPI either.
