@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "line/line.h"
+#include "util/memory.h"
 
 enum { RANKS = 100000, CHECKPOINTS = 100, NEIGHBOURS = 10 };
 
@@ -55,7 +56,10 @@ static bl_graph *load(int shuffled, bl_error *err)
     bl_graph *graph = NULL;
     for (uint32_t i = 0; i < RANKS; i++)
         last[i] = CHECKPOINTS;
-    int ok = done(bl_graph_new(RANKS, last, &graph, err), err) && done(bl_graph_reserve(graph, messages, err), err);
+    int ok = done(bl_graph_new(RANKS, last, &graph, err), err);
+    if (ok)
+        bl_graph_hint_large(graph, bl_memory_large);
+    ok = ok && done(bl_graph_reserve(graph, messages, err), err);
     for (uint64_t n = 0; n < messages && ok; n++)
         ok = done(add(graph, shuffled ? n * stride % messages : n, err), err);
     if (ok)

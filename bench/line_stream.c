@@ -3,7 +3,8 @@
  * A ring of ranks with 100 checkpoints each: every interval a rank sends to the neighbours at distance 1, 3, 5 and 7 on
  * both sides and to two ranks anywhere.  What an even rank sends to a neighbour in interval k+1 is received in interval k,
  * so a failure takes everybody back to the start; receivers are found in no order at all.  The trace is written to
- * $TMPDIR, dropped from the page cache, and read by a process of its own, whose time and memory are what count.
+ * $TMPDIR, dropped from the page cache, and read by a process of its own, whose time and memory are what count: by the
+ * calls of src/line alone, by `belay line FILE`, and by the same with a page to look at.
  * `line_stream write FILE` makes the file only; `--ranks N` makes it smaller. */
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,10 +18,11 @@
 
 #include "line/line.h"
 #include "store/trace_file.h"
+#include "util/memory.h"
 
 enum { RANKS = 100000, CHECKPOINTS = 100, NEIGHBOURS = 8, ANYWHERE = 2, CHUNK = 1 << 14 };
 
-static const double seconds_limit = 30, gib_limit = 2;
+static const double seconds_limit = 30, gib_limit = 2, page_mib_limit = 16;
 
 static uint32_t ranks = RANKS;
 static bl_error err;
@@ -120,6 +122,8 @@ static bl_graph *load(const char *path)
     if (!rc)
         rc = bl_graph_new(header->ranks, last, &graph, &err);
     if (!rc)
+        bl_graph_hint_large(graph, bl_memory_large);
+    if (!rc)
         rc = bl_graph_reserve(graph, header->dependencies, &err);
     while (!rc && rows > 0) {
         rc = bl_trace_file_dependencies(file, row, CHUNK, &rows, &err);
@@ -135,7 +139,9 @@ static bl_graph *load(const char *path)
     return NULL;
 }
 
-/* All that is left to the parent is the exit code and the child's resources. */
+/* What a child does; all that is left to the parent is its exit code and its resources. */
+typedef int reader(const char *path, const char *output);
+
 static int find_line(const char *path, enum bl_line_mode mode)
 {
     bl_line line;
@@ -165,13 +171,56 @@ static int find_line(const char *path, enum bl_line_mode mode)
     return !right;
 }
 
-static int figure(const char *name, const char *mode, double value, double limit)
+static int find_consistent(const char *path, const char *output)
 {
-    printf("figure line-stream-%s-%s %.2f limit %.2f %s\n", mode, name, value, limit, value <= limit ? "ok" : "SHORT");
+    (void)output;
+    return find_line(path, BL_LINE_CONSISTENT);
+}
+
+static int find_transitless(const char *path, const char *output)
+{
+    (void)output;
+    return find_line(path, BL_LINE_TRANSITLESS);
+}
+
+/* --- the tool --- */
+
+static int exec_tool(const char *path, const char *text, const char *page)
+{
+    const char *build = getenv("BENCH_BUILD");
+    char tool[4096];
+    snprintf(tool, sizeof tool, "%s/belay", build && *build ? build : ".");
+    if (!freopen(text, "w", stdout))
+        return 1;
+    execl(tool, "belay", "line", path, page ? "--html" : (char *)NULL, page, (char *)NULL);
+    perror(tool);
+    return 1;
+}
+
+static int run_tool(const char *path, const char *output)
+{
+    return exec_tool(path, output, NULL);
+}
+
+static int run_tool_html(const char *path, const char *output)
+{
+    return exec_tool(path, "/dev/null", output);
+}
+
+/* --- figures --- */
+
+static int figure(const char *name, const char *what, double value, double limit)
+{
+    printf("figure line-%s-%s %.2f limit %.2f %s\n", name, what, value, limit, value <= limit ? "ok" : "SHORT");
     return value <= limit;
 }
 
-static int measure(const char *path, enum bl_line_mode mode, const char *name)
+static double of(struct timeval t)
+{
+    return (double)t.tv_sec + 1e-6 * (double)t.tv_usec;
+}
+
+static int measure(const char *path, const char *output, const char *name, reader *read_it)
 {
     struct rusage usage = {0};
     int status = 1, fd = open(path, O_RDONLY);
@@ -179,21 +228,49 @@ static int measure(const char *path, enum bl_line_mode mode, const char *name)
         perror("line_stream: cannot drop the trace from the page cache");
     if (fd >= 0)
         close(fd);
-    printf("%s line:\n", name);
+    printf("%s:\n", name);
     fflush(stdout);
     double t0 = now();
     pid_t child = fork();
     if (child == 0) {
-        int code = find_line(path, mode);
+        int code = read_it(path, output);
         fflush(stdout);
         _exit(code);
     }
     if (child < 0 || wait4(child, &status, 0, &usage) != child)
         perror("line_stream: cannot run the reader");
     double seconds = now() - t0, gib = (double)usage.ru_maxrss / (1024.0 * 1024.0);
-    printf("  %.1f s on the processor\n", (double)usage.ru_utime.tv_sec + 1e-6 * (double)usage.ru_utime.tv_usec
-           + (double)usage.ru_stime.tv_sec + 1e-6 * (double)usage.ru_stime.tv_usec);
-    return (status == 0) & figure("seconds", name, seconds, seconds_limit) & figure("gib", name, gib, gib_limit);
+    printf("  %.1f s of a processor, %.1f s of the system's; %.2f GiB came from the disk, the rest of the trace from memory\n",
+           of(usage.ru_utime), of(usage.ru_stime), (double)usage.ru_inblock * 512 / 1073741824.0);
+    return (status == 0) & figure(name, "seconds", seconds, seconds_limit) & figure(name, "gib", gib, gib_limit);
+}
+
+/* The text must tell of the domino that the generator made. */
+static int tells_domino(const char *text)
+{
+    char line[1024];
+    FILE *file = fopen(text, "r");
+    int found = 0;
+    while (file && !found && fgets(line, sizeof line, file))
+        found = strncmp(line, "Full domino effect", 18) == 0;
+    if (file)
+        fclose(file);
+    if (!found)
+        fprintf(stderr, "line_stream: belay line says nothing of the domino\n");
+    return found;
+}
+
+static int measure_tool(const char *path)
+{
+    char output[4200];
+    struct stat page = {0};
+    snprintf(output, sizeof output, "%s.out", path);
+    int ok = measure(path, output, "tool", run_tool) & tells_domino(output);
+    ok &= measure(path, output, "tool-html", run_tool_html);
+    ok &= stat(output, &page) == 0 && page.st_size > 0;
+    ok &= figure("tool-html", "page-mib", (double)page.st_size / 1048576.0, page_mib_limit);
+    (void)unlink(output);
+    return ok;
 }
 
 static int run(const char *path)
@@ -205,7 +282,9 @@ static int run(const char *path)
     printf("%.0f dependencies over %u ranks with %d checkpoints each: %.2f GiB written in %.1f s\n",
            (double)ranks * CHECKPOINTS * (NEIGHBOURS + ANYWHERE), ranks, CHECKPOINTS, (double)file.st_size / 1073741824.0,
            now() - t0);
-    int ok = measure(path, BL_LINE_CONSISTENT, "consistent") & measure(path, BL_LINE_TRANSITLESS, "transitless");
+    int ok = measure(path, NULL, "stream-consistent", find_consistent);
+    ok &= measure(path, NULL, "stream-transitless", find_transitless);
+    ok &= measure_tool(path);
     return !ok;
 }
 

@@ -16,9 +16,12 @@ tests_unit_test_tool_make_SOURCES = tests/unit/test_tool_make.c tests/unit/test_
 tests_unit_test_tool_make_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 tests_unit_test_tool_make_LDADD = libbl_recovery.la libbl_line.la libbl_store.la libbl_util.la
 
+# Writes the trace file that tool_large.sh and tool_page.sh read.
+check_PROGRAMS += bench/line_stream
+
 # These run ./belay itself and need no MPI either.
 tool_scripts = tests/tool_text.sh tests/tool_status.sh tests/tool_damage.sh tests/tool_man.sh \
-	tests/tool_own.sh tests/tool_picture.sh tests/tool_page.sh
+	tests/tool_own.sh tests/tool_picture.sh tests/tool_page.sh tests/tool_large.sh
 MPI_TESTS += $(tool_scripts)
 EXTRA_DIST += $(tool_scripts) \
 	tests/golden/tool-ls.txt tests/golden/tool-show.txt tests/golden/tool-show-rank.txt tests/golden/tool-show-aborted.txt \

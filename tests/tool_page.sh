@@ -1,6 +1,6 @@
 #!/bin/sh
-# The page of `belay line --html` in a real browser: it draws all ranks, zooms, and raises no exception; for 4 ranks and for
-# 4,000.  It is one file: nothing in it points anywhere else.
+# The page of `belay line --html` in a real browser: it draws all ranks, zooms, and raises no exception; for 4 ranks, for
+# 4,000, and for more than there are rows.  It is one file: nothing in it points anywhere else.
 set -u
 top=${srcdir:-.}
 unset BELAY_DIR BELAY_SETTINGS
@@ -48,8 +48,11 @@ ring 4 5 >"$work/four.trace"
 ring 4000 6 >"$work/many.trace"
 ./belay line "$work/four.trace" --fail 1 --html "$work/four.html" >/dev/null || fail 'four ranks'
 ./belay line "$work/many.trace" --fail 1 --html "$work/many.html" --svg "$work/many.svg" >"$work/many.txt" || fail '4000 ranks'
+./bench/line_stream --ranks 4200 write "$work/large.h5" || fail 'the large trace cannot be made'
+./belay line "$work/large.h5" --html "$work/large.html" >/dev/null || fail '4,200 ranks with 4.2 million dependencies'
 look four 4
 look many 4000
+look large 4200
 [ "$(wc -l <"$work/many.txt")" -le 60 ] || fail "the text of 4000 ranks has $(wc -l <"$work/many.txt") lines"
 [ "$(wc -c <"$work/many.svg")" -le 1000000 ] || fail "the picture of 4000 ranks has $(wc -c <"$work/many.svg") bytes"
 

@@ -6,6 +6,8 @@
 #include "line/graph.h"
 #include "line/solve.h"
 
+enum { AHEAD = 64, NEAR = 4 }; /* messages between asking for a record and looking at it; records looked at in turn */
+
 struct checker {
     const bl_graph *graph;
     enum bl_line_mode mode;
@@ -13,6 +15,7 @@ struct checker {
     const bl_line *line;
     const struct bl_line_history *history;
     uint64_t *group;  /* [ranks + 1] the records of rank i are order[group[i]] .. order[group[i+1]-1], oldest first */
+    uint32_t *highest; /* [ranks] `own` of the oldest; 0: none */
     uint32_t *order;
     struct lowered {  /* what is looked for in a record, side by side: 10^8 dependencies look */
         uint32_t own, by, by_rank;
@@ -46,15 +49,18 @@ static int group_records(struct checker *c)
     const struct bl_line_history *h = c->history;
     c->group = calloc((size_t)c->graph->ranks + 2, sizeof *c->group);
     c->order = malloc(((size_t)h->count + 1) * sizeof *c->order);
+    c->highest = calloc(c->graph->ranks, sizeof *c->highest);
     c->lowered = malloc(((size_t)h->count + 1) * sizeof *c->lowered);
     c->proved = calloc((size_t)h->count + 1, 1);
-    if (!c->group || !c->order || !c->lowered || !c->proved)
+    if (!c->group || !c->highest || !c->order || !c->lowered || !c->proved)
         return bl_fail(c->err, BELAY_ERR_MEMORY, "no memory to check %u roll-backs", (unsigned)h->count);
+    bl_graph_hint(c->graph, c->order, (size_t)h->count * sizeof *c->order);
+    bl_graph_hint(c->graph, c->lowered, (size_t)h->count * sizeof *c->lowered);
     for (uint32_t t = 0; t < h->count; t++) {
         uint32_t rank = h->record[t].rank;
         if (rank >= c->graph->ranks || h->record[t].own == 0 || h->record[t].own > c->graph->last[rank] + 1)
             return wrong_record(c, t, "names no interval of the graph");
-        c->group[rank + 2]++;
+        c->highest[rank] = c->group[rank + 2]++ ? c->highest[rank] : h->record[t].own;
     }
     for (uint32_t i = 0; i < c->graph->ranks; i++)
         c->group[i + 2] += c->group[i + 1];
@@ -68,19 +74,24 @@ static int group_records(struct checker *c)
     return BELAY_OK;
 }
 
+/* They fall by one at least, so the record that lowered `rank` below `own` is not further on than this. */
+static uint64_t farthest(const struct checker *c, uint32_t rank, uint32_t own)
+{
+    return c->group[rank] + (c->highest[rank] > own ? c->highest[rank] - own : 0);
+}
+
 /* Where in the order the record is that lowered `rank` below `own`; the number of records when there is none. */
 static uint64_t find(const struct checker *c, uint32_t rank, uint32_t own)
 {
-    uint64_t low = c->group[rank], high = c->group[rank + 1], end = high;
-    if (own <= c->line->cut[rank] || low == high)
+    uint64_t low = c->group[rank], end = c->group[rank + 1];
+    if (own <= c->line->cut[rank] || own > c->highest[rank])
         return c->history->count;
-    /* They fall by one at least, so it is not further on than this. */
-    uint64_t guess = low + (c->lowered[low].own > own ? c->lowered[low].own - own : 0);
-    if (guess < high) {
-        if (c->lowered[guess].own == own)
-            return guess;
-        high = guess;
-    }
+    uint64_t high = farthest(c, rank, own);
+    high = high < end ? high : end - 1;
+    for (int step = 0; step < NEAR && high > low && c->lowered[high].own < own; step++) /* mostly it is one of these */
+        high--;
+    if (c->lowered[high].own >= own)
+        return c->lowered[high].own == own ? high : c->history->count;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
         if (c->lowered[middle].own > own)
@@ -119,11 +130,21 @@ static int check_message(struct checker *c, uint32_t i, struct bl_edge m)
     return BELAY_OK;
 }
 
+/* The records that messages rest on are in no order: asks for that of one that will be checked soon. */
+static void ask_for(const struct checker *c, struct bl_edge m)
+{
+    uint64_t k = farthest(c, m.peer, m.peer_at & BL_EDGE_INTERVAL);
+    if (k < c->history->count)
+        __builtin_prefetch(&c->lowered[k]);
+}
+
 static int check_messages(struct checker *c)
 {
     const struct bl_table *t = &c->graph->sent;
     uint32_t rank = 0;
     for (uint64_t e = 0; e < t->count; e++) {
+        if (t->count - e > AHEAD)
+            ask_for(c, bl_table_edge(t, e + AHEAD));
         while (!t->from && rank < t->open && e >= t->start[rank + 1])
             rank++;
         int rc = check_message(c, t->from ? t->from[e] : rank, bl_table_edge(t, e));
@@ -241,6 +262,7 @@ int bl_line_check(const bl_graph *graph, enum bl_line_mode mode, const uint8_t *
     if (!rc)
         rc = check_certificates(&c);
     free(c.group);
+    free(c.highest);
     free(c.order);
     free(c.lowered);
     free(c.proved);

@@ -47,6 +47,16 @@ void bl_graph_free(bl_graph *graph)
     free(graph);
 }
 
+void bl_graph_hint_large(bl_graph *graph, void (*large)(void *array, size_t bytes))
+{
+    graph->large = graph->sent.large = large;
+}
+
+void bl_graph_trim(bl_graph *graph)
+{
+    bl_table_clear(&graph->received);
+}
+
 uint32_t bl_graph_ranks(const bl_graph *graph)
 {
     return graph->ranks;
@@ -253,6 +263,7 @@ static int derive(const bl_graph *graph, struct bl_table *table, uint32_t rows, 
         return BELAY_OK;
     bl_table_clear(table);
     int rc = bl_table_init(table, rows, most, err);
+    table->large = graph->large;
     if (!rc)
         rc = bl_table_reserve(table, members, err);
     if (!rc)

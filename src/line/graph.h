@@ -19,6 +19,7 @@ struct bl_graph {
     uint32_t ranks;
     uint32_t highest;         /* an interval that no rank's exceeds */
     uint32_t *last;
+    void (*large)(void *array, size_t bytes); /* bl_graph_hint_large's, or NULL */
 
     struct bl_table sent;     /* row i: what rank i sent; the messages themselves */
     struct bl_table received; /* row j: the same messages by receiver; derived, current when the counts agree */
@@ -36,6 +37,13 @@ struct bl_graph {
     struct bl_table joined;   /* row k: where rank k enters an interval: `at`, and the instance as peer; derived */
     struct bl_table left;     /* row c: the members (peer) whose interval (peer_at) ends with instance c; derived */
 };
+
+/* Says that a large array was made, before it is touched. */
+static inline void bl_graph_hint(const bl_graph *graph, void *array, size_t bytes)
+{
+    if (graph->large)
+        graph->large(array, bytes);
+}
 
 /* Brings the rows of `sent` and `joined` up to date, and those of `received` when asked. */
 int bl_graph_seal(bl_graph *graph, int with_received, bl_error *err);

@@ -41,10 +41,17 @@ void bl_graph_free(bl_graph *graph);
 uint32_t bl_graph_ranks(const bl_graph *graph);
 const uint32_t *bl_graph_last(const bl_graph *graph); /* [ranks] L_i */
 
+/* `large` hears of each array that may grow with the dependencies, before it is touched, so that the program can ask the
+ * system for large pages (bl_memory_large): what is here asks for nothing but memory.  Only the time depends on it. */
+void bl_graph_hint_large(bl_graph *graph, void (*large)(void *array, size_t bytes));
+
 /* Room for `messages` more messages at once, so that loading 10^8 of them does not copy as it grows.  A message takes the
  * bytes that its numbers need, 4 to 8 (12 beyond 2^21 ranks or checkpoints), and the modes other than BL_LINE_CONSISTENT
  * take as much again; when messages do not arrive by sender ascending, 4 more until the first solve. */
 int bl_graph_reserve(bl_graph *graph, uint64_t messages, bl_error *err);
+
+/* Frees what solving has derived from the messages, up to half of the memory; the next solve makes it again. */
+void bl_graph_trim(bl_graph *graph);
 
 /* Adds one message.  Intervals count from 1; s <= L_i+1 and r <= L_j+1, else BELAY_ERR_ARG. */
 int bl_graph_message(bl_graph *graph, uint32_t i, uint32_t s, uint32_t j, uint32_t r, unsigned flags, bl_error *err);

@@ -7,7 +7,7 @@
 
 #include "line/graph.h"
 
-enum { AHEAD = 12 }; /* records between asking for a row and scanning it */
+enum { AHEAD = 32 }; /* records between asking for a row and scanning it */
 
 struct cursor {
     uint64_t sent, received, joined; /* first edge of the row not yet scanned */
@@ -75,9 +75,9 @@ static int new_history(uint32_t ranks, struct bl_line_history **history)
 }
 
 /* A round adds at most one record a rank, so room is made once a round and lowering cannot fail. */
-static int make_room(struct bl_line_history *history, uint32_t ranks, bl_error *err)
+static int make_room(struct bl_line_history *history, const bl_graph *graph, bl_error *err)
 {
-    uint64_t wanted = (uint64_t)history->count + ranks;
+    uint64_t wanted = (uint64_t)history->count + graph->ranks;
     if (wanted <= history->capacity)
         return BELAY_OK;
     uint64_t capacity = 2 * wanted < UINT32_MAX ? 2 * wanted : UINT32_MAX;
@@ -86,6 +86,7 @@ static int make_room(struct bl_line_history *history, uint32_t ranks, bl_error *
         record = realloc(history->record, (size_t)capacity * sizeof *record);
     if (!record)
         return bl_fail(err, BELAY_ERR_MEMORY, "no memory for the certificates of %u roll-backs", (unsigned)history->count);
+    bl_graph_hint(graph, record, (size_t)capacity * sizeof *record);
     history->record = record;
     history->capacity = (uint32_t)capacity;
     return BELAY_OK;
@@ -173,7 +174,7 @@ static int propagate(struct solver *s, uint32_t *rounds, bl_error *err)
     struct bl_line_history *h = s->history;
     *rounds = 0;
     for (uint32_t begin = 0; begin < h->count; ) {
-        int rc = make_room(h, s->graph->ranks, err);
+        int rc = make_room(h, s->graph, err);
         if (rc)
             return rc;
         s->round = h->count;
@@ -211,7 +212,7 @@ int bl_line_greatest_below(bl_graph *graph, enum bl_line_mode mode, const uint32
         rc = bl_fail(err, BELAY_ERR_MEMORY, "no memory to solve a line of %u ranks", (unsigned)graph->ranks);
     s.history = line->history;
     if (!rc)
-        rc = make_room(s.history, graph->ranks, err);
+        rc = make_room(s.history, graph, err);
     if (!rc) {
         rewind_rows(&s);
         for (uint32_t i = 0; i < graph->ranks; i++) {

@@ -39,6 +39,12 @@ static int no_memory(uint64_t edges, bl_error *err)
     return bl_fail(err, BELAY_ERR_MEMORY, "no memory for %llu dependencies", (unsigned long long)edges);
 }
 
+static void hint(const struct bl_table *table, void *array, size_t bytes)
+{
+    if (table->large)
+        table->large(array, bytes);
+}
+
 static int resize(struct bl_table *table, uint64_t capacity, bl_error *err)
 {
     if (capacity > SIZE_MAX / sizeof(struct bl_edge) - 1)
@@ -46,11 +52,13 @@ static int resize(struct bl_table *table, uint64_t capacity, bl_error *err)
     uint8_t *packed = realloc(table->packed, (size_t)capacity * table->width + sizeof(uint64_t));
     if (!packed)
         return no_memory(capacity, err);
+    hint(table, packed, (size_t)capacity * table->width);
     table->packed = packed;
     if (table->from) {
         uint32_t *from = realloc(table->from, (size_t)capacity * sizeof *from);
         if (!from)
             return no_memory(capacity, err);
+        hint(table, from, (size_t)capacity * sizeof *from);
         table->from = from;
     }
     table->capacity = capacity;
@@ -74,10 +82,10 @@ static void put(struct bl_table *table, uint64_t n, struct bl_edge edge)
         return;
     }
     bits = (bits << table->peer_bits | edge.peer) << table->at_bits | edge.at;
-    if (table->width == LEAST_WIDTH)
-        memcpy(packed, &bits, LEAST_WIDTH);
-    else
-        memcpy(packed, &bits, table->width);
+    /* Two overlapping stores of a size known here are any width from 4 to 8. */
+    uint64_t high = bits >> 8 * (table->width - LEAST_WIDTH);
+    memcpy(packed, &bits, LEAST_WIDTH);
+    memcpy(packed + table->width - LEAST_WIDTH, &high, LEAST_WIDTH);
 }
 
 /* Writes each edge's owner beside it, so that order no longer matters until the next seal. */
@@ -86,6 +94,7 @@ static int label(struct bl_table *table, bl_error *err)
     uint32_t *from = malloc((size_t)table->capacity * sizeof *from);
     if (!from)
         return no_memory(table->capacity, err);
+    hint(table, from, (size_t)table->capacity * sizeof *from);
     for (uint32_t rank = 0; rank <= table->open; rank++) {
         uint64_t end = rank < table->open ? table->start[rank + 1] : table->count;
         for (uint64_t e = table->start[rank]; e < end; e++)
@@ -253,6 +262,7 @@ static void fill_mirror(const struct bl_table *table, struct bl_table *mirror)
 int bl_table_mirror(const struct bl_table *table, uint32_t most_at, struct bl_table *mirror, bl_error *err)
 {
     int rc = bl_table_init(mirror, table->ranks, (struct bl_edge){most_at, table->ranks - 1, most_at}, err);
+    mirror->large = table->large;
     if (!rc)
         rc = bl_table_reserve(mirror, table->count, err);
     if (rc) {

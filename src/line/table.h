@@ -6,6 +6,7 @@
 #ifndef BL_LINE_TABLE_H
 #define BL_LINE_TABLE_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -28,6 +29,7 @@ struct bl_table {
     int unsorted;            /* some row is not `at` descending yet */
     uint32_t *from;          /* owner of each edge, only while the owners are out of order */
     uint64_t *start;         /* [ranks + 1] */
+    void (*large)(void *array, size_t bytes); /* bl_graph_hint_large's */
 };
 
 /* `most` has the highest values that any edge will have (without BL_EDGE_LOGGED). */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "store/ahead.h"
 #include "store/h5file.h"
 #include "store/internal.h"
 #include "store/layout.h"
@@ -17,6 +18,7 @@
 
 enum { RANKS, CHECKPOINTS, DEPENDENCIES, COLLECTIVES, TABLES };
 enum { BUFFER = 1 << 16, FIELDS_MAX = 6, NAME = 32 };
+enum { MANY = 1 << 16 };         /* rows that are worth a thread */
 
 typedef struct member { uint32_t begins, rank, interval; } member; /* one row of /trace/collectives */
 enum { SAME_INSTANCE, NEXT_INSTANCE, NEW_SERIES };                /* `begins` */
@@ -78,6 +80,7 @@ typedef struct trace {          /* what a writer and a reader have in common */
     char path[BL_PATH];
     origin o;
     bl_trace_rank *rank;
+    uint32_t *last;             /* [ranks] their checkpoints, side by side: 10^8 dependencies look them up */
     stream table[TABLES];
     uint32_t sender;            /* of the last dependency */
     bl_h5file *file;
@@ -96,6 +99,7 @@ struct bl_trace_file {
     uint32_t *rank, *interval;  /* [ranks] of the instance */
     member *row;                /* rows read ahead */
     size_t rows, used;
+    bl_ahead *dependencies;     /* reads them, when there are many */
 };
 
 /* --- what may stand in a row: the same for who writes and who reads --- */
@@ -139,15 +143,14 @@ static const char *wrong_dependency(trace *t, const bl_trace_dependency *d)
         return "the dependencies are not ascending by sender";
     t->sender = d->from;
     uint32_t received_in = t->o.h.logs ? d->received_in & ~BL_TRACE_LOGGED : d->received_in;
-    if (d->sent_in == 0 || d->sent_in > t->rank[d->from].checkpoints + 1 || received_in == 0
-        || received_in > t->rank[d->to].checkpoints + 2)
+    if (d->sent_in == 0 || d->sent_in > t->last[d->from] + 1 || received_in == 0 || received_in > t->last[d->to] + 2)
         return "a dependency names an interval that does not exist";
     return d->messages == 0 ? "a dependency without a message" : NULL;
 }
 
 static const char *wrong_member(const trace *t, const member *m)
 {
-    if (m->begins > NEW_SERIES || m->rank >= t->o.h.ranks || m->interval > t->rank[m->rank].checkpoints + 1)
+    if (m->begins > NEW_SERIES || m->rank >= t->o.h.ranks || m->interval > t->last[m->rank] + 1)
         return "a collective names a rank or an interval that does not exist";
     return NULL;
 }
@@ -162,11 +165,14 @@ static const char *wrong_rows(trace *t, int table, const void *rows, size_t coun
     return wrong;
 }
 
-static uint64_t all_checkpoints(const trace *t)
+/* Once the ranks are known: how many rows of checkpoints they make. */
+static uint64_t all_checkpoints(trace *t)
 {
     uint64_t rows = 0;
-    for (uint32_t i = 0; i < t->o.h.ranks; i++)
-        rows += (uint64_t)t->rank[i].checkpoints + 1;
+    for (uint32_t i = 0; i < t->o.h.ranks; i++) {
+        t->last[i] = t->rank[i].checkpoints;
+        rows += (uint64_t)t->last[i] + 1;
+    }
     return rows;
 }
 
@@ -184,8 +190,12 @@ static hid_t row_type(int table)
     return row;
 }
 
-static bool start_streams(trace *t)
+static bool room_for_ranks(trace *t)
 {
+    t->rank = malloc(t->o.h.ranks * sizeof *t->rank);
+    t->last = malloc(t->o.h.ranks * sizeof *t->last);
+    if (!t->rank || !t->last)
+        return false;
     for (int k = 0; k < TABLES; k++) {
         t->table[k].state = XXH3_createState();
         if (!t->table[k].state)
@@ -209,6 +219,7 @@ static void clear(trace *t)
     }
     bl_h5_free(t->file);
     free(t->rank);
+    free(t->last);
 }
 
 static int no_memory(const char *path, bl_error *err)
@@ -310,8 +321,7 @@ static int check_and_size(bl_trace_writer *w, const bl_trace_rank *rank, bl_erro
     const char *wrong = wrong_header(&t->o.h);
     if (wrong)
         return refuse(t, wrong, err);
-    t->rank = malloc(t->o.h.ranks * sizeof *t->rank);
-    if (!t->rank || !start_streams(t))
+    if (!room_for_ranks(t))
         return no_memory(t->path, err);
     memcpy(t->rank, rank, t->o.h.ranks * sizeof *t->rank);
     wrong = wrong_rows(t, RANKS, t->rank, t->o.h.ranks);
@@ -609,8 +619,7 @@ static int read_ranks(trace *t, bl_error *err)
     size_t count;
     if (t->table[RANKS].rows != t->o.h.ranks)
         return damaged(t, err, "it has not one row a rank");
-    t->rank = malloc(t->o.h.ranks * sizeof *t->rank);
-    if (!t->rank || !start_streams(t))
+    if (!room_for_ranks(t))
         return no_memory(t->path, err);
     int code = next_rows(t, RANKS, t->rank, t->o.h.ranks, &count, err);
     if (code != BELAY_OK)
@@ -652,6 +661,7 @@ void bl_trace_file_close(bl_trace_file *file)
 {
     if (!file)
         return;
+    bl_ahead_stop(file->dependencies);
     clear(&file->t);
     free(file->rank);
     free(file->interval);
@@ -664,9 +674,19 @@ int bl_trace_file_checkpoints(bl_trace_file *file, bl_trace_checkpoint *row, siz
     return next_rows(&file->t, CHECKPOINTS, row, room, rows, err);
 }
 
+/* In a thread: touches nothing of a trace that other tables need. */
+static int read_dependencies(void *context, void *rows, size_t room, size_t *count, bl_error *err)
+{
+    return next_rows(context, DEPENDENCIES, rows, room, count, err);
+}
+
 int bl_trace_file_dependencies(bl_trace_file *file, bl_trace_dependency *row, size_t room, size_t *rows, bl_error *err)
 {
-    return next_rows(&file->t, DEPENDENCIES, row, room, rows, err);
+    const stream *s = &file->t.table[DEPENDENCIES];
+    if (!file->dependencies && s->done == 0 && s->rows >= MANY)
+        file->dependencies = bl_ahead_start(read_dependencies, &file->t, sizeof *row);
+    return file->dependencies ? bl_ahead_take(file->dependencies, row, room, rows, err)
+                              : next_rows(&file->t, DEPENDENCIES, row, room, rows, err);
 }
 
 /* The next row without taking it; NULL at the end. */

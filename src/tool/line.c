@@ -120,6 +120,7 @@ static int tell(const bl_args *args, bl_story *story, bl_error *err)
         rc = bl_report_make(story, args->seed, &r, err);
     if (rc != BELAY_OK)
         return rc;
+    bl_graph_trim(story->graph); /* all lines are solved; pictures take memory too */
     enum bl_alive alive = story->view ? bl_view_alive(story->view, &who) : BL_ALIVE_NO;
     rc = args->json ? bl_report_json(&r, alive, err) : bl_report_text(&r, alive, err);
     if (rc == BELAY_OK && args->svg)

@@ -48,31 +48,49 @@ static int by_mark(const void *a, const void *b)
     return x->number < y->number ? -1 : x->number > y->number;
 }
 
-static int add_marks(bl_scene *s, uint32_t bins, bl_error *err)
+/* Of the marks of a row, which begin at `begin`, equal ones become one. */
+static void merge_marks(bl_scene *s, size_t begin)
 {
-    const bl_story *story = s->report->story;
-    size_t kept = 0;
-    s->mark = malloc(story->first[story->ranks] * sizeof *s->mark);
-    if (!s->mark)
-        return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for a picture of %u ranks", story->ranks);
-    for (uint32_t rank = 0; rank < story->ranks; rank++)
-        for (uint32_t d = 0; d <= bl_story_last(story, rank); d++) {
-            uint32_t cut = story->line.cut[rank];
-            double at = s->layout.at[story->first[rank] + d];
-            if (s->each > 1)
-                at = rounded(s, at, bins);
-            s->mark[s->marks++] = (bl_mark){rank / s->each, s->each > 1 ? 0 : bl_story_number(story, rank, d), 1, at,
-                                            d < cut ? BL_MARK_KEPT : d == cut ? BL_MARK_LINE : BL_MARK_UNDONE};
-        }
-    if (s->each == 1)
-        return BELAY_OK;
-    qsort(s->mark, s->marks, sizeof *s->mark, by_mark);
-    for (size_t k = 0; k < s->marks; k++)
-        if (kept && by_mark(&s->mark[kept - 1], &s->mark[k]) == 0)
+    size_t kept = begin;
+    qsort(s->mark + begin, s->marks - begin, sizeof *s->mark, by_mark);
+    for (size_t k = begin; k < s->marks; k++)
+        if (kept > begin && by_mark(&s->mark[kept - 1], &s->mark[k]) == 0)
             s->mark[kept - 1].count++;
         else
             s->mark[kept++] = s->mark[k];
     s->marks = kept;
+}
+
+static void add_rank_marks(bl_scene *s, uint32_t rank, uint32_t bins)
+{
+    const bl_story *story = s->report->story;
+    uint32_t cut = story->line.cut[rank];
+    for (uint32_t d = 0; d <= bl_story_last(story, rank); d++) {
+        double at = s->layout.at[story->first[rank] + d];
+        if (s->each > 1)
+            at = rounded(s, at, bins);
+        s->mark[s->marks++] = (bl_mark){rank / s->each, s->each > 1 ? 0 : bl_story_number(story, rank, d), 1, at,
+                                        d < cut ? BL_MARK_KEPT : d == cut ? BL_MARK_LINE : BL_MARK_UNDONE};
+    }
+}
+
+/* Row after row, so that 10^7 checkpoints need the memory of the marks they become. */
+static int add_marks(bl_scene *s, uint32_t bins, bl_error *err)
+{
+    const bl_story *story = s->report->story;
+    size_t room = 0;
+    for (uint32_t first = 0; first < story->ranks; first += s->each) {
+        uint32_t end = story->ranks - first < s->each ? story->ranks : first + s->each;
+        size_t begin = s->marks, most = begin + story->first[end] - story->first[first];
+        bl_mark *mark = most > room ? realloc(s->mark, (room = 2 * most) * sizeof *mark) : s->mark;
+        if (!mark)
+            return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for a picture of %u ranks", story->ranks);
+        s->mark = mark;
+        for (uint32_t rank = first; rank < end; rank++)
+            add_rank_marks(s, rank, bins);
+        if (s->each > 1)
+            merge_marks(s, begin);
+    }
     return BELAY_OK;
 }
 

@@ -9,6 +9,7 @@
 #include "tool/story_make.h"
 #include "tool/text.h"
 #include "util/clock.h"
+#include "util/memory.h"
 
 /* --- growing arrays and notes --- */
 
@@ -19,6 +20,7 @@ int bl_heap_add(bl_heap *h, const void *element, bl_error *err)
         void *grown = realloc(h->data, room * h->element);
         if (!grown)
             return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %zu dependencies", room);
+        bl_memory_large(grown, room * h->element);
         h->data = grown;
         h->room = room;
     }
@@ -65,6 +67,8 @@ int bl_story_points(bl_story *story, const uint32_t *last, bl_error *err)
     for (uint32_t rank = 0; story->first && rank < story->ranks; rank++)
         story->first[rank + 1] = story->first[rank] + last[rank] + 1;
     story->point = story->first ? calloc(story->first[story->ranks], sizeof *story->point) : NULL;
+    if (story->point)
+        bl_memory_large(story->point, story->first[story->ranks] * sizeof *story->point);
     return story->point ? BELAY_OK : bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the checkpoints of %u ranks", story->ranks);
 }
 
@@ -167,6 +171,8 @@ static int build_graph(bl_story *story, bl_error *err)
         last[rank] = bl_story_last(story, rank);
     int rc = bl_graph_new(story->ranks, last, &story->graph, err);
     free(last);
+    if (rc == BELAY_OK)
+        bl_graph_hint_large(story->graph, bl_memory_large);
     if (rc == BELAY_OK)
         rc = add_flows(story, err);
     return rc == BELAY_OK ? add_hubs(story, err) : rc;

@@ -13,6 +13,7 @@
 #include "store/trace_file.h"
 #include "tool/text.h"
 #include "util/clock.h"
+#include "util/memory.h"
 
 /* The whole file, NUL-terminated; malloc'ed. */
 static int read_whole(int fd, const char *path, size_t size, char **text, bl_error *err)
@@ -87,7 +88,11 @@ static int load_ranks(loader *l, const bl_trace_rank *rank, bl_error *err)
     story->tables = story->ranks;
     if (rc == BELAY_OK)
         rc = bl_story_points(story, l->last, err);
-    return rc == BELAY_OK ? bl_graph_new(story->ranks, l->last, &story->graph, err) : rc;
+    if (rc == BELAY_OK)
+        rc = bl_graph_new(story->ranks, l->last, &story->graph, err);
+    if (rc == BELAY_OK)
+        bl_graph_hint_large(story->graph, bl_memory_large);
+    return rc;
 }
 
 /* By the work counted; by the clock where the rank died without counting it. */
@@ -167,7 +172,7 @@ static int load(loader *l, const bl_trace_rank *rank, bl_error *err)
     uint64_t rows = l->header->dependencies;
     story->thinned = rows > FLOWS_MAX ? rows / FLOWS_MAX + 1 : 0;
     if (story->thinned)
-        bl_story_note(story, "messages are drawn and counted by a sample: every %" PRIu64 "th dependency", story->thinned);
+        bl_story_note(story, "messages are drawn and counted by a sample: one of every %" PRIu64 " dependencies", story->thinned);
     if (l->header->assumed)
         bl_story_note(story, "%" PRIu64 " channels with too many tags: their messages are taken as received in the order sent",
                       l->header->assumed);

@@ -33,7 +33,7 @@ includes() {
 any='<[A-Za-z_0-9/]*\.h>' # of the system; the libraries are looked at below
 pure='<(assert|ctype|errno|float|inttypes|limits|math|stdarg|stdbool|stddef|stdint|stdio|stdlib|string)\.h>'
 silent=$(echo "$pure" | sed 's/stdio|//')
-includes util "\"(util/.*|belay_codes.h|config.h)\"|$pure|<time.h>"
+includes util "\"(util/.*|belay_codes.h|config.h)\"|$pure|<(time|sys/mman).h>"
 includes line "\"(line/.*|util/.*|belay_codes.h)\"|$silent"
 includes protocol "\"(protocol/.*|util/.*|belay_codes.h)\"|$silent"
 includes store "\"(store/.*|util/.*|belay_codes.h|config.h)\"|$any"
@@ -61,7 +61,7 @@ asks() {
 memory='bcmp|malloc|calloc|realloc|free|mem[a-z]*|str[a-z]*|v?snprintf|qsort|bsearch|abort'
 asks line "bl_fail|$memory"
 asks protocol "bl_fail|sqrt|$memory"
-asks util "$memory|fopen|fclose|fgets|getenv|clock_gettime|__ctype_[a-z_]*"
+asks util "$memory|madvise|fopen|fclose|fgets|getenv|clock_gettime|__ctype_[a-z_]*"
 for folder in store recovery run tool; do
     symbols "$folder" | awk '{ print $NF }' | grep -E '^P?MPI_|^ompi_' >"$log"
     check "src/$folder asks for nothing of MPI" test ! -s "$log"

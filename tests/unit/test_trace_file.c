@@ -17,7 +17,7 @@
 #include "store/seal.h"
 #include "store/trace_file.h"
 
-enum { HOPS = 3, INSTANCES = 3 };
+enum { HOPS = 3, INSTANCES = 3, LONG = 200001 };
 
 static char dir[] = "/tmp/belay-trace-XXXXXX", path[64], other[64], temporary[80];
 
@@ -218,6 +218,68 @@ static void save(const char *bytes, size_t size)
     close(fd);
 }
 
+/* Row k of a table so long that it is read ahead. */
+static bl_trace_dependency row_of(uint32_t k)
+{
+    return (bl_trace_dependency){k >= LONG / 2, 1 + k % 2, k % 2, 1 + k % 3, 1 + k};
+}
+
+static void write_long_trace(void)
+{
+    bl_trace_header h = header;
+    h.dependencies = LONG;
+    h.collectives = 0;
+    bl_trace_writer *w = create(&h);
+    assert_int_equal(bl_trace_file_add_checkpoints(w, checkpoints, 5, NULL), BELAY_OK);
+    for (uint32_t k = 0; k < LONG; k++) {
+        bl_trace_dependency d = row_of(k);
+        assert_int_equal(bl_trace_file_add_dependencies(w, &d, 1, NULL), BELAY_OK);
+    }
+    assert_int_equal(bl_trace_file_finish(w, NULL), BELAY_OK);
+}
+
+/* How many rows come, at most `most`, before the end or something that is wrong. */
+static uint32_t read_long_trace(uint32_t most, int *code)
+{
+    static bl_trace_dependency row[1000];
+    bl_trace_file *file;
+    const bl_trace_header *h;
+    const bl_trace_rank *r;
+    uint32_t count = 0;
+    size_t rows = 1;
+    bl_error err;
+    assert_int_equal(bl_trace_file_open(path, &file, &h, &r, NULL), BELAY_OK);
+    for (*code = BELAY_OK; !*code && rows && count < most; count += (uint32_t)rows) {
+        *code = bl_trace_file_dependencies(file, row, sizeof row / sizeof *row, &rows, &err);
+        for (uint32_t k = 0; k < rows && !*code; k++)
+            assert_memory_equal(&row[k], (&(bl_trace_dependency[]){row_of(count + k)}), sizeof *row);
+    }
+    for (int again = 0; again < 2 && count >= LONG - 1; again++) { /* the end stays the end, what is wrong stays wrong */
+        assert_int_equal(bl_trace_file_dependencies(file, row, 1, &rows, NULL), *code);
+        assert_int_equal(rows, 0);
+    }
+    bl_trace_file_close(file);
+    return count;
+}
+
+static void a_long_table_is_read_ahead_and_the_same(void **unused)
+{
+    (void)unused;
+    int code;
+    size_t size;
+    write_long_trace();
+    assert_int_equal(read_long_trace(UINT32_MAX, &code), LONG);
+    assert_int_equal(code, BELAY_OK);
+    for (uint32_t most = 1; most < LONG; most *= 8) /* closed while the thread reads, or waits */
+        assert_in_range(read_long_trace(most, &code), most, most + 999);
+    char *bytes = load(&size);
+    bytes[size / 2] ^= 1;
+    save(bytes, size);
+    free(bytes);
+    assert_in_range(read_long_trace(UINT32_MAX, &code), LONG / 4, LONG - 1);
+    assert_int_equal(code, BELAY_ERR_DAMAGED);
+}
+
 static void a_truncated_trace_is_refused(void **unused)
 {
     (void)unused;
@@ -384,6 +446,7 @@ int main(void)
         cmocka_unit_test(a_trace_comes_back_as_it_was_written),
         cmocka_unit_test(a_trace_says_what_is_kept_and_forced),
         cmocka_unit_test(an_empty_trace_comes_back),
+        cmocka_unit_test(a_long_table_is_read_ahead_and_the_same),
         cmocka_unit_test(what_makes_no_sense_is_not_written),
         cmocka_unit_test(announced_and_written_must_agree),
         cmocka_unit_test(a_truncated_trace_is_refused),
