@@ -207,6 +207,8 @@ bool bl_snapshot_digest(const bl_origin *origin, const bl_table tables[BL_TABLES
     (void)XXH3_128bits_reset(state);
     for (int i = 0; i < BL_ATTRIBUTES - 1; i++)
         (void)XXH3_128bits_update(state, (const char *)origin + bl_attributes[i].offset, bl_attributes[i].bytes);
+    for (int i = 0; i < BL_OPTIONAL && (origin->s.index || origin->s.forced); i++)
+        (void)XXH3_128bits_update(state, (const char *)origin + bl_optional[i].offset, bl_optional[i].bytes);
     for (int t = 0; t < BL_TABLES; t++) {
         uint64_t count = tables[t].count;
         (void)XXH3_128bits_update(state, &count, sizeof count);

@@ -27,7 +27,7 @@ typedef struct bl_attribute { const char *name; enum bl_kind kind; size_t bytes,
 enum { BL_ATTRIBUTES = 12 };
 extern const bl_attribute bl_attributes[BL_ATTRIBUTES]; /* "format" first, "digest" last */
 enum { BL_OPTIONAL = 2 };
-extern const bl_attribute bl_optional[BL_OPTIONAL];     /* of induced checkpoints; not in the digest, but sealed */
+extern const bl_attribute bl_optional[BL_OPTIONAL];     /* of induced checkpoints: there when one is not 0 */
 
 enum { BL_TABLE_CHECKSUMS, BL_TABLE_CHANNELS, BL_TABLE_COLLECTIVES, BL_TABLE_DEPENDENCIES, BL_TABLES };
 extern const char *const bl_table_names[BL_TABLES];

@@ -21,7 +21,7 @@
 #include "protocol/induced.h"
 
 enum { RANKS = 4, OPS = 160, TAGS = 2, COMMS = 2, SAVED = 48, QUEUE = 256, CUTS = 4000, LOG = 512, HELD = 128, INSTANCES = 64 };
-enum { NOW = UINT32_MAX }; /* a cut: what the rank has in memory */
+#define NOW UINT32_MAX /* in a cut: what the rank has in memory */
 
 enum mutant { NONE, NOT_SETTLED, STALE_KEPT, PROMOTED_AFTER_SEND, LATE_NOT_LOGGED, HELD_NOT_LOGGED, ONE_BOUND, FREE_COLLECTIVES,
               COLLECTED_BY_NUMBER, NOT_RESENT, MUTANTS };

@@ -114,7 +114,7 @@ void sample_make(sample *s, uint32_t rank, uint32_t ranks, uint32_t checkpoint, 
     s->snapshot = (bl_snapshot){
         .rank = rank, .ranks = ranks, .checkpoint = checkpoint, .incarnation = incarnation, .line_base = checkpoint - 1,
         .safe_point = 100 * checkpoint, .time_ns = -5 + (int64_t)checkpoint, .compute_s = 0.1 * checkpoint, .protocol = "coordinated",
-        .index = checkpoint % 3, .forced = checkpoint % 3 == 2, .variables = s->variables, .nvariables = SAMPLE_VARIABLES, .channels = s->channels, .nchannels = 2,
+        .index = checkpoint % 5, .forced = checkpoint % 5 == 2, .variables = s->variables, .nvariables = SAMPLE_VARIABLES, .channels = s->channels, .nchannels = 2,
         .collectives = s->collectives, .ncollectives = 1, .dependencies = s->dependencies, .ndependencies = 1
     };
 }

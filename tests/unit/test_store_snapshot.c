@@ -188,7 +188,7 @@ static void a_snapshot_of_nothing_is_one(void **state)
 static void the_digest_depends_on_everything(void **state)
 {
     (void)state;
-    enum { CHANGES = 22 };
+    enum { CHANGES = 24 };
     bl_digest seen[CHANGES + 1];
     bl_error err = { .code = 0 };
     char path[400];
@@ -217,7 +217,9 @@ static void the_digest_depends_on_everything(void **state)
         case 18: s.dependencies[0].interval++; break;
         case 19: s.snapshot.ndependencies = 0; break;
         case 20: s.snapshot.rank = 2; break;
-        case 21: s.snapshot.checkpoint = 2; break;
+        case 21: s.snapshot.checkpoint = 2, s.snapshot.index = 1, s.snapshot.forced = 0; break;
+        case 22: s.snapshot.index++; break;
+        case 23: s.snapshot.forced = 1; break;
         default: break;
         }
         if (bl_snapshot_write(store, &s.snapshot, &seen[i], &err) != BELAY_OK)
@@ -248,7 +250,7 @@ static void what_cannot_be_stored_is_refused_with_its_name(void **state)
     (void)state;
     bl_error err = { .code = 0 };
     bl_digest made;
-    for (int i = 0; i < 19; i++) {
+    for (int i = 0; i < 20; i++) {
         sample s;
         sample_make(&s, 0, RANKS, 1, 0);
         bl_variable *v = &s.variables[1];
@@ -272,6 +274,7 @@ static void what_cannot_be_stored_is_refused_with_its_name(void **state)
         case 16: s.snapshot.incarnation = 1; break;
         case 17: memset(s.snapshot.protocol, 'x', sizeof s.snapshot.protocol); break;
         case 18: s.snapshot.compute_s = 1e308 * 10; break;
+        case 19: s.snapshot.forced = 2; break;
         default: break;
         }
         assert_int_equal(bl_snapshot_write(store, &s.snapshot, &made, &err), BELAY_ERR_ARG);
