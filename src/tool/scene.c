@@ -311,22 +311,26 @@ void bl_scene_caption(const bl_scene *s, char *text, size_t size)
     const bl_report *r = s->report;
     const bl_story *story = r->story;
     bl_text who = who_fails(story);
+    const char *until = story->mode == BL_LINE_LOGGED ? "until what crosses the recovery line is kept and can be sent again"
+                                                      : "until no message crosses the recovery line";
     bool start = true;
     who.s[0] = who.s[0] >= 'a' ? (char)(who.s[0] - 'a' + 'A') : who.s[0];
     for (uint32_t rank = 0; rank < story->ranks; rank++)
         start &= story->line.cut[rank] == 0;
     if (r->deepest == 0)
         snprintf(text, size, "%s and what was in memory is gone. Nobody has to go back further than its newest checkpoint: "
-                 "no message crosses the recovery line in either direction.", who.s);
+                 "%s.", who.s,
+                 story->mode == BL_LINE_LOGGED ? "what crosses the recovery line is kept and can be sent again"
+                                               : "no message crosses the recovery line in either direction");
     else if (r->orphans >= r->lost)
         snprintf(text, size, "%s. Going back undoes what a rank has sent since; another that has received it (an orphan, red) "
                  "remembers a message that nobody has sent, so it must go back as well, and undoes what it sent itself. The "
                  "ranks push each other over like dominoes, %s: %s in a chain of %s%s.", who.s,
-                 start ? "back to the start" : "until no message crosses the recovery line",
+                 start ? "back to the start" : until,
                  bl_text_count(r->deepest, "checkpoint").s, bl_text_count(story->line.domino_depth, "step").s,
                  s->each == 1 && story->line.domino_depth < STEPS_MAX ? ", numbered" : "");
     else
         snprintf(text, size, "%s. A rank that goes back has not yet received what it received since, and nobody will send it "
-                 "again (lost, dashed) unless the sender goes back as well: up to %s, until no message crosses the recovery line.",
-                 who.s, bl_text_count(r->deepest, "checkpoint").s);
+                 "again (lost, dashed) unless the sender goes back as well: up to %s, %s.",
+                 who.s, bl_text_count(r->deepest, "checkpoint").s, until);
 }

@@ -18,6 +18,16 @@ static uint64_t all_messages(const bl_story *story)
     return total;
 }
 
+static bl_outcome as_recorded(const bl_story *story, uint64_t points)
+{
+    bl_outcome o = {.known = true, .sum = bl_loss_sum(story, &story->line)};
+    for (uint64_t k = 0; k < points; k++)
+        o.forced += story->point[k].forced;
+    for (size_t k = 0; k < story->flows; k++)
+        o.logged += story->flow[k].logged ? story->flow[k].messages : 0;
+    return o;
+}
+
 /* As many checkpoints as the rank with the fewest took, each by all ranks together, at the mean of the moments at which
  * they took theirs. */
 static bl_outcome coordinated(const bl_story *story)
@@ -265,7 +275,7 @@ static int induced(const bl_story *story, enum bl_induced_rule rule, bl_outcome 
 int bl_whatif_make(const bl_story *story, bl_whatif *whatif, bl_error *err)
 {
     *whatif = (bl_whatif){0};
-    whatif->outcome[BL_AS_RECORDED] = (bl_outcome){.known = true, .sum = bl_loss_sum(story, &story->line)};
+    whatif->outcome[BL_AS_RECORDED] = as_recorded(story, story->first[story->ranks]);
     whatif->outcome[BL_COORDINATED] = coordinated(story);
     whatif->outcome[BL_LOGGING] = logging(story);
     int rc = induced(story, BL_INDUCED_BCS, &whatif->outcome[BL_BCS], err);
