@@ -35,8 +35,9 @@ typedef struct bl_past {
 } bl_past;
 
 /* Reads them all and solves.  A file that does not verify is left out with a sentence to `note`, and moved to quarantine
- * when `quarantine` is set; so is a coordinated one left out.  A damaged late file counts up to where it is damaged, with a sentence to `note`.  What is
- * newer than this version, and a late file of another job, is an error, and so is a mixture (BELAY_ERR_REFUSED). */
+ * when `quarantine` is set; so is a coordinated one left out.  A damaged late file counts up to where it is damaged,
+ * with a sentence to `note`.  What is newer than this version, and a late file of another job, is an error, and so is a
+ * mixture (BELAY_ERR_REFUSED). */
 int bl_past_read(bl_store *store, int quarantine, bl_note *note, void *context, bl_past *past, bl_error *err);
 /* Damage of one snapshot is survived by going back further; a file this version or this user cannot read is not damage, and
  * silently losing the work in it would be wrong. */
