@@ -46,7 +46,12 @@ static int plan(uint32_t *number, bl_past *past, bl_error *err)
     rc = bl_past_read(bl_rt.store, 1, note, NULL, past, err);
     if (rc == BELAY_OK) rc = bl_past_belongs(past, bl_rt.store, induced() ? "induced" : "independent", err);
     if (rc) return rc;
-    for (int r = 0; r < bl_rt.ranks; r++) number[r] = bl_past_restart(past, (uint32_t)r)->number;
+    bl_rt.line_index = 0;
+    for (int r = 0; r < bl_rt.ranks; r++) {
+        const bl_past_checkpoint *c = bl_past_restart(past, (uint32_t)r);
+        number[r] = c->number;
+        if (c->index > bl_rt.line_index) bl_rt.line_index = c->index;
+    }
     /* Before what the line undoes is removed; whoever restarts a restart finds what the first one had recorded. */
     bl_error why = { 0, "" };
     if (bl_rt.incarnation > 0 && bl_past_record(bl_rt.store, bl_rt.incarnation - 1, &why)) bl_say("rank 0: %s", why.text);
@@ -104,6 +109,7 @@ static int choose(uint32_t *numbers, bl_error *err)
         PMPI_Barrier(bl_rt.private_comm); /* rank 0 ends the job */
     }
     PMPI_Bcast(numbers, bl_rt.ranks, MPI_UINT32_T, 0, bl_rt.private_comm);
+    PMPI_Bcast(&bl_rt.line_index, 1, MPI_UINT32_T, 0, bl_rt.private_comm);
     int ready = try_all(numbers[bl_rt.rank], err);
     if (ready && induced()) {
         ready = bl_resend_plan(past.transit, past.transits, numbers, err);

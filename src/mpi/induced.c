@@ -117,7 +117,7 @@ void bl_induced_keep(const bl_live_slot *slot, uint64_t number, const void *data
     }
     PMPI_Pack(data, count, type, contents, room, &packed, comm);
     bl_late_message m = { slot->comm, (uint32_t)slot->peer, slot->tag, number, (uint64_t)packed, contents };
-    if (bl_ride_of(slot, number).index < in.points.index) keep(&m);
+    if (bl_induced_points_late(&in.points, bl_ride_of(slot, number).index)) keep(&m);
     else if (!in.no_copy && !in.points.sent) remember(&m);
     free(contents);
 }
@@ -206,9 +206,10 @@ static int promote(void)
     /* If one was taken there, it has our index from here on: nothing was sent that told another. */
     if (!in.taken && take(&cut)) return -1;
     in.taken = 1;
-    for (remembered *r = in.first; r; r = r->next)
-        if (bl_ride_of(bl_comm_slot_by_id(r->message.comm, (int)r->message.source, r->message.tag), r->message.number).index <
-            in.points.index) keep(&r->message);
+    for (remembered *r = in.first; r; r = r->next) {
+        const bl_live_slot *slot = bl_comm_slot_by_id(r->message.comm, (int)r->message.source, r->message.tag);
+        if (bl_induced_points_late(&in.points, bl_ride_of(slot, r->message.number).index)) keep(&r->message);
+    }
     return 0;
 }
 
@@ -249,7 +250,7 @@ int bl_induced_deliver(bl_live_slot *slot, uint32_t index)
         text_of(slot, from, sizeof from);
         force(index, from);
     }
-    return index < in.points.index || (!in.no_copy && !in.points.sent);
+    return bl_induced_points_late(&in.points, index) || (!in.no_copy && !in.points.sent);
 }
 
 void bl_induced_sent(void)
@@ -305,16 +306,16 @@ int bl_induced_attend(uint64_t safe_point, int due, int *taken)
     *taken = 0;
     bl_ride_drain();
     bl_resend_reap();
-    if (due || in.heard > in.points.index) {
-        bl_induced_points before = in.points;
-        bl_cut cut = { .safe_point = safe_point, .forced = in.heard > in.points.index };
-        bl_induced_points_safe(&in.points, 1);
-        if (in.heard > in.points.index) in.points.index = in.heard;
+    bl_induced_points_safe(&in.points, 0);
+    bl_induced_points here = in.points;
+    if (due) bl_induced_points_safe(&in.points, 1);
+    int forced = bl_induced_points_known(&in.points, in.heard);
+    if (due || forced) {
+        bl_cut cut = { .safe_point = safe_point, .forced = forced };
         rc = take(&cut);
         *taken = rc == BELAY_OK;
-        if (rc) in.points = before;
+        if (rc) in.points = here;
     }
-    if (!*taken) bl_induced_points_safe(&in.points, 0);
     forget_remembered();
     in.taken = *taken;
     copy_state(safe_point);
@@ -338,6 +339,7 @@ int bl_induced_init(bl_error *err)
     in.started = calloc(h->collective_slots, sizeof *in.started);
     if (!in.sent || !in.received || !in.started) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the copy of a safe point");
     bl_induced_points_start(&in.points);
+    if (bl_rt.line_index) bl_induced_points_resume(&in.points, bl_rt.line_index);
     in.on = 1;
     return BELAY_OK;
 }

@@ -127,6 +127,7 @@ typedef struct bl_runtime {
     uint32_t next_checkpoint; /* number of the next attempt */
     struct bl_drive *drive;   /* what taking a checkpoint needs; checkpoint.c */
     uint32_t checkpoint;      /* last committed, or restored */
+    uint32_t line_index;      /* checkpoint=induced: the highest index on the line all restarted from; 0: from the start */
     double compute_s, compute_base_s;
     int64_t compute_since_ns; /* monotonic; 0: before the first safe point */
     double blocked_s;
