@@ -361,7 +361,8 @@ static void print_cure(const bl_story *story)
         return;
     }
     printf("What would have prevented it: all ranks saving together, so that no message crosses a checkpoint\n"
-           "(with belay run, --checkpoint coordinated).\n");
+           "(with belay run, --checkpoint coordinated); or, where a rank receives before it sends after a safe point,\n"
+           "checkpoints that messages force (--checkpoint induced).\n");
 }
 
 static void print_domino(const bl_report *r)
