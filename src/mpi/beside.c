@@ -29,37 +29,24 @@ static struct beside {
 
 /* --- memory that comes back --- */
 
-enum { SMALLEST = 6, LARGEST = 62 };
-static char *spare_rooms[LARGEST + 1]; /* lists through the first bytes */
+char *bl_rooms[BL_ROOM_LARGEST + 1];
 
-int bl_room_take(bl_room *room, size_t bytes)
+int bl_room_new(bl_room *room)
 {
-    unsigned log2 = bytes <= 1u << SMALLEST ? SMALLEST : 64 - (unsigned)__builtin_clzll(bytes - 1);
-    room->log2 = log2;
-    room->at = spare_rooms[log2];
-    if (room->at) memcpy(&spare_rooms[log2], room->at, sizeof room->at);
-    else room->at = malloc((size_t)1 << log2);
+    room->at = malloc((size_t)1 << room->log2);
     if (room->at) return MPI_SUCCESS;
     bl_rt.refused = "out of memory for messages";
     return MPI_ERR_NO_MEM;
 }
 
-void bl_room_give(bl_room *room)
-{
-    if (!room->at) return;
-    memcpy(room->at, &spare_rooms[room->log2], sizeof room->at);
-    spare_rooms[room->log2] = room->at;
-    room->at = NULL;
-}
-
 void bl_rooms_free(void)
 {
-    for (unsigned i = 0; i <= LARGEST; i++)
-        while (spare_rooms[i]) {
+    for (unsigned i = 0; i <= BL_ROOM_LARGEST; i++)
+        while (bl_rooms[i]) {
             char *next;
-            memcpy(&next, spare_rooms[i], sizeof next);
-            free(spare_rooms[i]);
-            spare_rooms[i] = next;
+            memcpy(&next, bl_rooms[i], sizeof next);
+            free(bl_rooms[i]);
+            bl_rooms[i] = next;
         }
 }
 
