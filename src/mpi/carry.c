@@ -17,7 +17,7 @@ static const bl_under_calls plain = {
 const bl_under_calls *bl_under = &plain;
 
 static int in_header;       /* riders travel with the messages */
-static int small_ones;      /* and nobody asks anything else of them: then the frequent ones go a shorter way */
+static int shorter;         /* and nobody asks anything else of them: then the frequent ones go a shorter way */
 static bl_parcel *freed;    /* MPI_Request_free was called on them; looked at now and then */
 
 static MPI_Request request_of(const bl_parcel *p)
@@ -98,14 +98,15 @@ static int start_and_wait(isend_call *start, bl_parcel *p, int dest, int tag, MP
     return bl_rt.locked ? finish(&request, MPI_STATUS_IGNORE) : PMPI_Wait(&request, MPI_STATUS_IGNORE);
 }
 
-/* The way of a small message on a channel that was used before, which needs no plan; NULL when it is anything else. */
-static bl_way *small_way(int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm, size_t *bytes)
+/* The way of a message on a channel that was used before, when it needs no plan; NULL when it is anything else. */
+static bl_way *short_way(int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm, size_t *bytes)
 {
     const bl_layout *l = &bl_layouts[((uintptr_t)type >> 4) & (BL_LAYOUTS - 1)];
     bl_way *way = bl_way_of(BL_SENT, comm, dest, tag);
-    if (!small_ones || l->type != type || !l->contiguous || count < 0 || !bl_way_leads(way, comm, dest, tag)) return NULL;
+    if (!shorter || l->type != type || !l->contiguous || count < 0 || !bl_way_leads(way, comm, dest, tag)) return NULL;
     *bytes = (size_t)l->size * (size_t)count;
-    return *bytes <= BL_INLINE_PAYLOAD && !way->comm->foreign && way->slot->peer != bl_rt.rank ? way : NULL;
+    int plain_form = *bytes <= BL_INLINE_PAYLOAD || *bytes > BL_INLINE;
+    return plain_form && !way->comm->foreign && way->slot->peer != bl_rt.rank ? way : NULL;
 }
 
 static int send_small(send_call *call, const void *buf, size_t bytes, int dest, int tag, MPI_Comm comm, bl_way *way)
@@ -120,16 +121,29 @@ static int send_small(send_call *call, const void *buf, size_t bytes, int dest, 
     return rc;
 }
 
+static int send_large(send_call *call, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm, bl_way *way)
+{
+    bl_rider rider = bl_ride_here();
+    bl_beside what = { .comm = way->comm->id, .tag = tag, .interval = rider.interval, .index = rider.index,
+                       .incarnation = bl_rt.incarnation };
+    way->slot->sent++;
+    int rc = bl_beside_send(way->slot->peer, &what, NULL, 1);
+    return rc ? say_to_handler(comm, rc) : call(buf, count, type, dest, tag, comm);
+}
+
 static int send(send_call *call, isend_call *start, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm)
 {
     enter();
     size_t bytes;
-    bl_way *way = small_way(count, type, dest, tag, comm, &bytes);
-    if (__builtin_expect(way != NULL, 1)) return leave(send_small(call, buf, bytes, dest, tag, comm, way));
+    bl_way *way = short_way(count, type, dest, tag, comm, &bytes);
+    if (__builtin_expect(way != NULL, 1))
+        return leave(bytes <= BL_INLINE ? send_small(call, buf, bytes, dest, tag, comm, way)
+                                        : send_large(call, buf, count, type, dest, tag, comm, way));
     bl_parcel p;
     int rc = depart(&p, buf, count, type, dest, tag, comm);
+    if (rc == MPI_SUCCESS && !bl_rt.locked) rc = bl_parcel_sent(&p, 1);
     if (rc == MPI_SUCCESS)
-        rc = bl_rt.locked || p.form == BL_FORM_LARGE ? start_and_wait(start, &p, dest, tag, comm)
+        rc = bl_rt.locked ? start_and_wait(start, &p, dest, tag, comm)
                                                      : call(p.at, p.wire_count, p.wire_type, dest, tag, comm);
     bl_parcel_done(&p);
     return leave(rc);
@@ -296,6 +310,18 @@ static int take_small(const bl_room *room, void *buf, size_t bytes, MPI_Comm com
     return 1;
 }
 
+static int take_large(MPI_Comm comm, MPI_Status *status)
+{
+    bl_way *way = bl_way_of(BL_RECEIVED, comm, status->MPI_SOURCE, status->MPI_TAG);
+    bl_rider rider;
+    if (bl_status_bytes(status) <= BL_INLINE || !bl_way_leads(way, comm, status->MPI_SOURCE, status->MPI_TAG)) return 0;
+    if (way->comm->foreign || way->slot->peer == bl_rt.rank) return 0;
+    bl_beside_rider(way->slot->peer, way->comm->id, status->MPI_TAG, &rider);
+    bl_ride_came(way->slot->peer, &rider);
+    way->slot->received++;
+    return 1;
+}
+
 static int receive_small(void *buf, int count, MPI_Datatype type, size_t bytes, int source, int tag, MPI_Comm comm, MPI_Status *status)
 {
     bl_room room;
@@ -313,15 +339,32 @@ static int receive_small(void *buf, int count, MPI_Datatype type, size_t bytes, 
     return rc;
 }
 
-/* Small, contiguous, and on a communicator whose messages carry trailers, whoever sends them. */
-static int is_small(int count, MPI_Datatype type, int source, MPI_Comm comm, size_t *bytes)
+/* Into the program's memory; what lies there is saved first, as a small one brings its trailer along. */
+static int receive_large(void *buf, int count, MPI_Datatype type, size_t bytes, int source, int tag, MPI_Comm comm, MPI_Status *status)
+{
+    bl_room saved;
+    if (bl_room_take(&saved, BL_INLINE)) return say_to_handler(comm, MPI_ERR_NO_MEM);
+    memcpy(saved.at, buf, BL_INLINE);
+    bl_beside_repost();
+    int rc = PMPI_Recv(buf, count, type, source, tag, comm, status);
+    if (rc == MPI_SUCCESS && !take_large(comm, status)) {
+        bl_parcel p;
+        bl_parcel_direct(&p, buf, count, type, bytes, source, tag, comm, &saved);
+        return arrived(&p, comm, status);
+    }
+    bl_room_give(&saved);
+    return rc;
+}
+
+/* Contiguous, and on a communicator whose messages carry trailers, whoever sends them. */
+static int is_simple(int count, MPI_Datatype type, int source, MPI_Comm comm, size_t *bytes)
 {
     const bl_layout *l = &bl_layouts[((uintptr_t)type >> 4) & (BL_LAYOUTS - 1)];
     const bl_comm *known = bl_rt.comm_way[((uintptr_t)comm >> 4) & (BL_COMM_WAYS - 1)];
-    if (!small_ones || l->type != type || !l->contiguous || count < 0 || source == MPI_PROC_NULL) return 0;
+    if (!shorter || l->type != type || !l->contiguous || count < 0 || source == MPI_PROC_NULL) return 0;
     if (!known || known->handle != comm || known->foreign || (source >= 0 && bl_comm_world_rank(known, source) == bl_rt.rank)) return 0;
     *bytes = (size_t)l->size * (size_t)count;
-    return *bytes <= BL_INLINE_PAYLOAD;
+    return *bytes <= BL_INLINE_PAYLOAD || *bytes > BL_INLINE;
 }
 
 static int carried_Recv(void *buf, int count, MPI_Datatype type, int source, int tag, MPI_Comm comm, MPI_Status *status)
@@ -330,8 +373,9 @@ static int carried_Recv(void *buf, int count, MPI_Datatype type, int source, int
     MPI_Status own, *s = WANTED(status, own);
     size_t bytes;
     enter();
-    if (__builtin_expect(is_small(count, type, source, comm, &bytes), 1))
-        return leave(receive_small(buf, count, type, bytes, source, tag, comm, s));
+    if (__builtin_expect(is_simple(count, type, source, comm, &bytes), 1))
+        return leave(bytes <= BL_INLINE ? receive_small(buf, count, type, bytes, source, tag, comm, s)
+                                        : receive_large(buf, count, type, bytes, source, tag, comm, s));
     int rc = plan(&p, buf, count, type, source, tag, comm);
     if (rc == MPI_SUCCESS) rc = receive(&p, source, tag, comm, s);
     bl_parcel_done(&p);
@@ -747,7 +791,7 @@ int bl_carry_init(bl_error *err)
     int rc = in_header ? bl_beside_init(err) : BELAY_OK;
     if (rc) return rc;
     bl_parcels_init(in_header, bl_rt.settings.protocol == BL_PROTOCOL_INDUCED);
-    small_ones = in_header && !bl_rt.locked && bl_rt.settings.protocol != BL_PROTOCOL_INDUCED;
+    shorter = in_header && !bl_rt.locked && bl_rt.settings.protocol != BL_PROTOCOL_INDUCED;
     bl_rt.wanting++; /* every completion has to be looked at */
     bl_rt.counting = BL_COUNTING_CARRIED;
     bl_under = &carried;

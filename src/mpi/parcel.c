@@ -261,6 +261,17 @@ int bl_parcel_in(bl_parcel *p, void *buf, int count, MPI_Datatype type, int sour
     return p->contiguous ? bl_room_take(&p->saved, BL_INLINE) : receive_scratch(p, p->bytes);
 }
 
+void bl_parcel_direct(bl_parcel *p, void *buf, int count, MPI_Datatype type, size_t bytes, int source, int tag, MPI_Comm comm,
+                      bl_room *saved)
+{
+    start_draft(p, buf, count, type, source, tag);
+    p->receives = p->contiguous = 1;
+    p->form = BL_FORM_INLINE;
+    p->comm = bl_comm_of(comm);
+    p->bytes = (MPI_Count)bytes;
+    p->saved = *saved;
+}
+
 /* What has been matched has a size: only a trailer needs another place than the program's. */
 int bl_parcel_in_matched(bl_parcel *p, void *buf, int count, MPI_Datatype type)
 {
@@ -277,6 +288,7 @@ int bl_parcel_in_matched(bl_parcel *p, void *buf, int count, MPI_Datatype type)
 void bl_parcel_save(bl_parcel *p)
 {
     if (p->saved.at) memcpy(p->saved.at, p->user, BL_INLINE);
+    if (parcels.header) bl_beside_repost();
 }
 
 /* A stub's place among those of its channel: behind those of receives that were posted earlier, which match earlier messages,

@@ -87,9 +87,12 @@ typedef struct bl_aside {   /* one that has come */
 int bl_beside_init(bl_error *err);
 void bl_beside_finish(void);
 void bl_beside_free(void);
+void bl_beside_repost(void);
 int bl_beside_send(int world, const bl_beside *what, const void *payload, int blocking); /* 0, or an MPI error */
 /* The one behind `ahead` others like it; waits, since it was sent before the message that tells of it. */
 bl_aside *bl_beside_await(int world, uint64_t comm, int tag, int with_payload, unsigned ahead);
+/* The same of one without a payload, which is first. */
+void bl_beside_rider(int world, uint64_t comm, int tag, bl_rider *rider);
 void bl_aside_done(bl_aside *aside);
 /* Sends from memory of ours that nobody waits for. */
 int bl_loose_send(bl_room *room, const void *at, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm);
@@ -134,6 +137,9 @@ void bl_trailer_write(char *at, bl_rider rider);
 int bl_trailer_read(const char *at, bl_rider *rider);
 int bl_parcel_in(bl_parcel *p, void *buf, int count, MPI_Datatype type, int source, int tag, MPI_Comm comm);
 int bl_parcel_in_matched(bl_parcel *p, void *buf, int count, MPI_Datatype type);
+/* One that was received into the program's memory already; takes `saved` over. */
+void bl_parcel_direct(bl_parcel *p, void *buf, int count, MPI_Datatype type, size_t bytes, int source, int tag, MPI_Comm comm,
+                      bl_room *saved);
 void bl_parcel_save(bl_parcel *p);
 void bl_parcel_post(bl_parcel *p);
 void bl_parcel_unpost(bl_parcel *p);
