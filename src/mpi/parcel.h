@@ -37,14 +37,14 @@ static inline int bl_room_take(bl_room *room, size_t bytes)
     room->log2 = log2;
     room->at = bl_rooms[log2];
     if (__builtin_expect(!room->at, 0)) return bl_room_new(room);
-    __builtin_memcpy(&bl_rooms[log2], room->at, sizeof room->at);
+    __builtin_memcpy(&bl_rooms[log2], (void *)room->at, sizeof(void *));
     return MPI_SUCCESS;
 }
 
 static inline void bl_room_give(bl_room *room)
 {
     if (!room->at) return;
-    __builtin_memcpy(room->at, &bl_rooms[room->log2], sizeof room->at);
+    __builtin_memcpy((void *)room->at, &bl_rooms[room->log2], sizeof(void *));
     bl_rooms[room->log2] = room->at;
     room->at = NULL;
 }
