@@ -70,3 +70,7 @@ check_PROGRAMS += tests/mpi/piggyback
 tests_mpi_piggyback_SOURCES = tests/mpi/piggyback.c
 tests_mpi_piggyback_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS) -pthread
 tests_mpi_piggyback_LDADD = src/mpi/libbelay.la libbl_line.la libbl_store.la libbl_util.la $(MPI_LIBS) -lpthread
+check_PROGRAMS += tests/mpi/carried
+tests_mpi_carried_SOURCES = tests/mpi/carried.c
+tests_mpi_carried_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
+tests_mpi_carried_LDADD = src/mpi/libbelay.la $(MPI_LIBS)

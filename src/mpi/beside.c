@@ -21,45 +21,33 @@ static struct beside {
     MPI_Comm comm;
     char *in;                     /* [POSTED][MOST] */
     MPI_Request arriving[POSTED]; /* persistent: what comes finds one, in this order */
-    unsigned next;
+    unsigned next, owed;          /* the next to come; so many before it are not posted again yet */
     queue come[BUCKETS];          /* not claimed yet, in the order sent */
+    unsigned unclaimed;
     bl_aside *spare;
     loose *oldest, *newest, *free;
 } beside;
 
 /* --- memory that comes back --- */
 
-enum { SMALLEST = 6, LARGEST = 62 };
-static char *spare_rooms[LARGEST + 1]; /* lists through the first bytes */
+char *bl_rooms[BL_ROOM_LARGEST + 1];
 
-int bl_room_take(bl_room *room, size_t bytes)
+int bl_room_new(bl_room *room)
 {
-    unsigned log2 = bytes <= 1u << SMALLEST ? SMALLEST : 64 - (unsigned)__builtin_clzll(bytes - 1);
-    room->log2 = log2;
-    room->at = spare_rooms[log2];
-    if (room->at) memcpy(&spare_rooms[log2], room->at, sizeof room->at);
-    else room->at = malloc((size_t)1 << log2);
+    room->at = malloc((size_t)1 << room->log2);
     if (room->at) return MPI_SUCCESS;
     bl_rt.refused = "out of memory for messages";
     return MPI_ERR_NO_MEM;
 }
 
-void bl_room_give(bl_room *room)
-{
-    if (!room->at) return;
-    memcpy(room->at, &spare_rooms[room->log2], sizeof room->at);
-    spare_rooms[room->log2] = room->at;
-    room->at = NULL;
-}
-
 void bl_rooms_free(void)
 {
-    for (unsigned i = 0; i <= LARGEST; i++)
-        while (spare_rooms[i]) {
+    for (unsigned i = 0; i <= BL_ROOM_LARGEST; i++)
+        while (bl_rooms[i]) {
             char *next;
-            memcpy(&next, spare_rooms[i], sizeof next);
-            free(spare_rooms[i]);
-            spare_rooms[i] = next;
+            memcpy(&next, bl_rooms[i], sizeof next);
+            free(bl_rooms[i]);
+            bl_rooms[i] = next;
         }
 }
 
@@ -134,7 +122,7 @@ int bl_beside_send(int world, const bl_beside *what, const void *payload, int bl
     if (bl_room_take(&room, bytes)) return MPI_ERR_NO_MEM;
     char *at = room.at;
     memcpy(at, what, sizeof *what);
-    memcpy(at + sizeof *what, payload, what->bytes);
+    if (what->bytes) memcpy(at + sizeof *what, payload, what->bytes);
     return bl_loose_send(&room, at, (int)bytes, MPI_BYTE, world, 0, beside.comm);
 }
 
@@ -161,20 +149,37 @@ static void arrived(const char *from, int world)
     if (q->first) q->last->next = a;
     else q->first = a;
     q->last = a;
+    beside.unclaimed++;
 }
 
-/* 1 when there was one. */
-static int take(void)
+void bl_beside_repost(void)
+{
+    for (; beside.owed; beside.owed--) PMPI_Start(&beside.arriving[(beside.next + POSTED - beside.owed) % POSTED]);
+}
+
+/* The next, and whose; NULL when there is none.  It is posted again when there is time for it: before the program waits for
+ * something else. */
+static const char *next(int *world)
 {
     unsigned i = beside.next;
     int there = 0;
     MPI_Status status;
     PMPI_Test(&beside.arriving[i], &there, &status);
-    if (!there) return 0;
+    if (!there) return NULL;
+    if (beside.owed > POSTED / 2) bl_beside_repost();
     beside.next = (i + 1) % POSTED;
-    arrived(beside.in + (size_t)i * MOST, status.MPI_SOURCE);
-    PMPI_Start(&beside.arriving[i]);
-    return 1;
+    beside.owed++;
+    *world = status.MPI_SOURCE;
+    return beside.in + (size_t)i * MOST;
+}
+
+/* 1 when there was one. */
+static int take(void)
+{
+    int world;
+    const char *from = next(&world);
+    if (from) arrived(from, world);
+    return from != NULL;
 }
 
 static bl_aside *claim(int world, uint64_t comm, int tag, int with_payload, unsigned ahead)
@@ -186,6 +191,7 @@ static bl_aside *claim(int world, uint64_t comm, int tag, int with_payload, unsi
         if (ahead-- > 0) continue;
         *link = a->next;
         if (q->last == a) q->last = before;
+        beside.unclaimed--;
         return a;
     }
     return NULL;
@@ -205,6 +211,26 @@ bl_aside *bl_beside_await(int world, uint64_t comm, int tag, int with_payload, u
         }
     }
     return a;
+}
+
+void bl_beside_rider(int world, uint64_t comm, int tag, bl_rider *rider)
+{
+    for (unsigned turn = 0; !beside.unclaimed && turn < AT_ONCE; turn++) {
+        int from_world;
+        bl_beside what;
+        const char *from = next(&from_world);
+        if (!from) continue;
+        memcpy(&what, from, sizeof what);
+        if (from_world != world || what.comm != comm || what.tag != tag || what.bytes) {
+            arrived(from, from_world);
+            break;
+        }
+        *rider = (bl_rider){ what.interval, what.index };
+        return;
+    }
+    bl_aside *a = bl_beside_await(world, comm, tag, 0, 0);
+    *rider = (bl_rider){ a->what.interval, a->what.index };
+    bl_aside_done(a);
 }
 
 void bl_aside_done(bl_aside *a)
@@ -236,6 +262,7 @@ void bl_beside_finish(void)
     for (unsigned turn = 0; bl_loose_pending(); turn++) bl_pause_briefly(turn);
     PMPI_Barrier(beside.comm);
     while (take()) continue;
+    bl_beside_repost();
     for (unsigned i = 0; i < POSTED; i++) {
         PMPI_Cancel(&beside.arriving[i]);
         PMPI_Wait(&beside.arriving[i], MPI_STATUS_IGNORE);

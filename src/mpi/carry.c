@@ -17,6 +17,7 @@ static const bl_under_calls plain = {
 const bl_under_calls *bl_under = &plain;
 
 static int in_header;       /* riders travel with the messages */
+static int shorter;         /* and nobody asks anything else of them: then the frequent ones go a shorter way */
 static bl_parcel *freed;    /* MPI_Request_free was called on them; looked at now and then */
 
 static MPI_Request request_of(const bl_parcel *p)
@@ -77,27 +78,73 @@ typedef int send_call(const void *, int, MPI_Datatype, int, int, MPI_Comm);
 typedef int isend_call(const void *, int, MPI_Datatype, int, int, MPI_Comm, MPI_Request *);
 
 /* Planned, its rider on it, counted: what is left is to send it. */
-static int depart(bl_parcel *p, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm, int blocking)
+static int depart(bl_parcel *p, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm)
 {
     int rc = bl_parcel_out(p, buf, count, type, dest, tag, comm);
     bl_live_slot *slot = p->comm ? bl_slot(BL_SENT, comm, dest, tag) : NULL;
-    if (rc == MPI_SUCCESS) rc = bl_parcel_load(p, slot, blocking && !bl_rt.locked);
+    if (rc == MPI_SUCCESS) rc = bl_parcel_load(p, slot);
     if (slot) slot->sent++;
     return rc ? say_to_handler(comm, rc) : rc;
 }
 
+/* Large: the trailer follows while MPI looks for the receiver. */
+static int start_and_wait(isend_call *start, bl_parcel *p, int dest, int tag, MPI_Comm comm)
+{
+    MPI_Request request;
+    int rc = start(p->at, p->wire_count, p->wire_type, dest, tag, comm, &request);
+    if (rc) return rc;
+    rc = bl_parcel_sent(p, !bl_rt.locked);
+    if (rc) return rc;
+    return bl_rt.locked ? finish(&request, MPI_STATUS_IGNORE) : PMPI_Wait(&request, MPI_STATUS_IGNORE);
+}
+
+/* The way of a message on a channel that was used before, when it needs no plan; NULL when it is anything else. */
+static bl_way *short_way(int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm, size_t *bytes)
+{
+    const bl_layout *l = &bl_layouts[((uintptr_t)type >> 4) & (BL_LAYOUTS - 1)];
+    bl_way *way = bl_way_of(BL_SENT, comm, dest, tag);
+    if (!shorter || l->type != type || !l->contiguous || count < 0 || !bl_way_leads(way, comm, dest, tag)) return NULL;
+    *bytes = (size_t)l->size * (size_t)count;
+    int plain_form = *bytes <= BL_INLINE_PAYLOAD || *bytes > BL_INLINE;
+    return plain_form && !way->comm->foreign && way->slot->peer != bl_rt.rank ? way : NULL;
+}
+
+static int send_small(send_call *call, const void *buf, size_t bytes, int dest, int tag, MPI_Comm comm, bl_way *way)
+{
+    bl_room room;
+    if (bl_room_take(&room, bytes + BL_TRAILER)) return say_to_handler(comm, MPI_ERR_NO_MEM);
+    if (bytes) memcpy(room.at, buf, bytes);
+    bl_trailer_write(room.at + bytes, bl_ride_here());
+    way->slot->sent++;
+    int rc = call(room.at, (int)bytes + BL_TRAILER, MPI_BYTE, dest, tag, comm);
+    bl_room_give(&room);
+    return rc;
+}
+
+static int send_large(send_call *call, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm, bl_way *way)
+{
+    bl_rider rider = bl_ride_here();
+    bl_beside what = { .comm = way->comm->id, .tag = tag, .interval = rider.interval, .index = rider.index,
+                       .incarnation = bl_rt.incarnation };
+    way->slot->sent++;
+    int rc = bl_beside_send(way->slot->peer, &what, NULL, 1);
+    return rc ? say_to_handler(comm, rc) : call(buf, count, type, dest, tag, comm);
+}
+
 static int send(send_call *call, isend_call *start, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm)
 {
-    bl_parcel p;
     enter();
-    int rc = depart(&p, buf, count, type, dest, tag, comm, 1);
-    if (rc == MPI_SUCCESS && !bl_rt.locked) {
-        rc = call(p.at, p.wire_count, p.wire_type, dest, tag, comm);
-    } else if (rc == MPI_SUCCESS) {
-        MPI_Request request;
-        rc = start(p.at, p.wire_count, p.wire_type, dest, tag, comm, &request);
-        if (rc == MPI_SUCCESS) rc = finish(&request, MPI_STATUS_IGNORE);
-    }
+    size_t bytes;
+    bl_way *way = short_way(count, type, dest, tag, comm, &bytes);
+    if (__builtin_expect(way != NULL, 1))
+        return leave(bytes <= BL_INLINE ? send_small(call, buf, bytes, dest, tag, comm, way)
+                                        : send_large(call, buf, count, type, dest, tag, comm, way));
+    bl_parcel p;
+    int rc = depart(&p, buf, count, type, dest, tag, comm);
+    if (rc == MPI_SUCCESS && !bl_rt.locked) rc = bl_parcel_sent(&p, 1);
+    if (rc == MPI_SUCCESS)
+        rc = bl_rt.locked ? start_and_wait(start, &p, dest, tag, comm)
+                                                     : call(p.at, p.wire_count, p.wire_type, dest, tag, comm);
     bl_parcel_done(&p);
     return leave(rc);
 }
@@ -108,8 +155,9 @@ static int isend(isend_call *call, enum bl_call name, const void *buf, int count
 {
     bl_parcel p;
     enter();
-    int rc = depart(&p, buf, count, type, dest, tag, comm, 0);
+    int rc = depart(&p, buf, count, type, dest, tag, comm);
     if (rc == MPI_SUCCESS) rc = call(p.at, p.wire_count, p.wire_type, dest, tag, comm, request);
+    if (rc == MPI_SUCCESS) rc = bl_parcel_sent(&p, 0);
     if (rc == MPI_SUCCESS) bl_request_made(*request, BL_REQ_SEND, name, comm, dest, tag, 0);
     if (rc == MPI_SUCCESS && p.room.at && *request != bl_rt.shared) bl_parcel_keep(&p, bl_request_key(*request));
     else bl_parcel_done(&p);
@@ -149,7 +197,10 @@ static int carried_Irsend(const void *buf, int count, MPI_Datatype type, int des
 /* The program's buffer has room for its messages, not for trailers: what is copied anyhow stays in memory of ours. */
 static int buffered(bl_parcel *p, int dest, int tag, MPI_Comm comm)
 {
-    if (!p->room.at) return PMPI_Bsend(p->at, p->wire_count, p->wire_type, dest, tag, comm);
+    if (!p->room.at) {
+        int rc = PMPI_Bsend(p->at, p->wire_count, p->wire_type, dest, tag, comm);
+        return rc ? rc : bl_parcel_sent(p, 0);
+    }
     return bl_loose_send(&p->room, p->at, p->wire_count, p->wire_type, dest, tag, comm);
 }
 
@@ -157,7 +208,7 @@ static int carried_Bsend(const void *buf, int count, MPI_Datatype type, int dest
 {
     bl_parcel p;
     enter();
-    int rc = depart(&p, buf, count, type, dest, tag, comm, 0);
+    int rc = depart(&p, buf, count, type, dest, tag, comm);
     if (rc == MPI_SUCCESS) rc = buffered(&p, dest, tag, comm);
     bl_parcel_done(&p);
     return leave(rc);
@@ -168,12 +219,13 @@ static int carried_Ibsend(const void *buf, int count, MPI_Datatype type, int des
 {
     bl_parcel p;
     enter();
-    int rc = depart(&p, buf, count, type, dest, tag, comm, 0);
+    int rc = depart(&p, buf, count, type, dest, tag, comm);
     if (rc == MPI_SUCCESS && p.room.at) {
         rc = buffered(&p, dest, tag, comm);
         if (rc == MPI_SUCCESS) rc = PMPI_Isend(NULL, 0, MPI_BYTE, MPI_PROC_NULL, 0, comm, request);
     } else if (rc == MPI_SUCCESS) {
         rc = PMPI_Ibsend(p.at, p.wire_count, p.wire_type, dest, tag, comm, request);
+        if (rc == MPI_SUCCESS) rc = bl_parcel_sent(&p, 0);
     }
     if (rc == MPI_SUCCESS) bl_request_made(*request, BL_REQ_SEND, BL_CALL_Ibsend, comm, dest, tag, 0);
     bl_parcel_done(&p);
@@ -189,6 +241,13 @@ static int arrive(bl_parcel *p, MPI_Comm comm, MPI_Status *status)
     bl_live_slot *slot = bl_slot(BL_RECEIVED, comm, status->MPI_SOURCE, status->MPI_TAG);
     int rc = bl_parcel_open(p, slot, status);
     if (slot) slot->received++;
+    return rc;
+}
+
+static int arrived(bl_parcel *p, MPI_Comm comm, MPI_Status *status)
+{
+    int rc = arrive(p, comm, status);
+    bl_parcel_done(p);
     return rc;
 }
 
@@ -234,11 +293,89 @@ static int plan(bl_parcel *p, void *buf, int count, MPI_Datatype type, int sourc
     return MPI_SUCCESS;
 }
 
+/* The shorter way; 0 when it is not for what has come. */
+static int take_small(const bl_room *room, void *buf, size_t bytes, MPI_Comm comm, MPI_Status *status)
+{
+    bl_way *way = bl_way_of(BL_RECEIVED, comm, status->MPI_SOURCE, status->MPI_TAG);
+    size_t wire = (size_t)bl_status_bytes(status);
+    bl_rider rider;
+    if (wire < BL_TRAILER || !bl_way_leads(way, comm, status->MPI_SOURCE, status->MPI_TAG)) return 0;
+    if (way->comm->foreign || way->slot->peer == bl_rt.rank || !bl_trailer_read(room->at + wire - BL_TRAILER, &rider)) return 0;
+    wire -= BL_TRAILER;
+    if (wire > bytes) return 0;
+    bl_ride_came(way->slot->peer, &rider);
+    if (wire) memcpy(buf, room->at, wire);
+    bl_status_set_bytes(status, (MPI_Count)wire);
+    way->slot->received++;
+    return 1;
+}
+
+static int take_large(MPI_Comm comm, MPI_Status *status)
+{
+    bl_way *way = bl_way_of(BL_RECEIVED, comm, status->MPI_SOURCE, status->MPI_TAG);
+    bl_rider rider;
+    if (bl_status_bytes(status) <= BL_INLINE || !bl_way_leads(way, comm, status->MPI_SOURCE, status->MPI_TAG)) return 0;
+    if (way->comm->foreign || way->slot->peer == bl_rt.rank) return 0;
+    bl_beside_rider(way->slot->peer, way->comm->id, status->MPI_TAG, &rider);
+    bl_ride_came(way->slot->peer, &rider);
+    way->slot->received++;
+    return 1;
+}
+
+static int receive_small(void *buf, int count, MPI_Datatype type, size_t bytes, int source, int tag, MPI_Comm comm, MPI_Status *status)
+{
+    bl_room room;
+    if (bl_room_take(&room, bytes + BL_TRAILER)) return say_to_handler(comm, MPI_ERR_NO_MEM);
+    int rc = PMPI_Recv(room.at, (int)bytes + BL_TRAILER, MPI_BYTE, source, tag, comm, status);
+    if (rc == MPI_SUCCESS && !take_small(&room, buf, bytes, comm, status)) {
+        bl_parcel p;
+        rc = bl_parcel_in(&p, buf, count, type, source, tag, comm);
+        bl_room_give(&p.room);
+        p.at = room.at;
+        p.room = room;
+        return rc ? say_to_handler(comm, rc) : arrived(&p, comm, status);
+    }
+    bl_room_give(&room);
+    return rc;
+}
+
+/* Into the program's memory; what lies there is saved first, as a small one brings its trailer along. */
+static int receive_large(void *buf, int count, MPI_Datatype type, size_t bytes, int source, int tag, MPI_Comm comm, MPI_Status *status)
+{
+    bl_room saved;
+    if (bl_room_take(&saved, BL_INLINE)) return say_to_handler(comm, MPI_ERR_NO_MEM);
+    memcpy(saved.at, buf, BL_INLINE);
+    bl_beside_repost();
+    int rc = PMPI_Recv(buf, count, type, source, tag, comm, status);
+    if (rc == MPI_SUCCESS && !take_large(comm, status)) {
+        bl_parcel p;
+        bl_parcel_direct(&p, buf, count, type, bytes, source, tag, comm, &saved);
+        return arrived(&p, comm, status);
+    }
+    bl_room_give(&saved);
+    return rc;
+}
+
+/* Contiguous, and on a communicator whose messages carry trailers, whoever sends them. */
+static int is_simple(int count, MPI_Datatype type, int source, MPI_Comm comm, size_t *bytes)
+{
+    const bl_layout *l = &bl_layouts[((uintptr_t)type >> 4) & (BL_LAYOUTS - 1)];
+    const bl_comm *known = bl_rt.comm_way[((uintptr_t)comm >> 4) & (BL_COMM_WAYS - 1)];
+    if (!shorter || l->type != type || !l->contiguous || count < 0 || source == MPI_PROC_NULL) return 0;
+    if (!known || known->handle != comm || known->foreign || (source >= 0 && bl_comm_world_rank(known, source) == bl_rt.rank)) return 0;
+    *bytes = (size_t)l->size * (size_t)count;
+    return *bytes <= BL_INLINE_PAYLOAD || *bytes > BL_INLINE;
+}
+
 static int carried_Recv(void *buf, int count, MPI_Datatype type, int source, int tag, MPI_Comm comm, MPI_Status *status)
 {
     bl_parcel p;
     MPI_Status own, *s = WANTED(status, own);
+    size_t bytes;
     enter();
+    if (__builtin_expect(is_simple(count, type, source, comm, &bytes), 1))
+        return leave(bytes <= BL_INLINE ? receive_small(buf, count, type, bytes, source, tag, comm, s)
+                                        : receive_large(buf, count, type, bytes, source, tag, comm, s));
     int rc = plan(&p, buf, count, type, source, tag, comm);
     if (rc == MPI_SUCCESS) rc = receive(&p, source, tag, comm, s);
     bl_parcel_done(&p);
@@ -266,6 +403,7 @@ static int exchange_locked(bl_parcel *out, int dest, int sendtag, bl_parcel *in,
     int rc = PMPI_Irecv(in->at, in->wire_count, in->wire_type, source, recvtag, comm, &receiving);
     if (rc) return rc;
     rc = PMPI_Isend(out->at, out->wire_count, out->wire_type, dest, sendtag, comm, &sending);
+    if (rc == MPI_SUCCESS) rc = bl_parcel_sent(out, 0);
     if (rc) return rc;
     rc = wait_for(in, receiving, comm, status);
     int sent = finish(&sending, MPI_STATUS_IGNORE);
@@ -275,7 +413,9 @@ static int exchange_locked(bl_parcel *out, int dest, int sendtag, bl_parcel *in,
 static int exchange(bl_parcel *out, int dest, int sendtag, bl_parcel *in, int source, int recvtag, MPI_Comm comm, MPI_Status *status)
 {
     if (bl_rt.locked) return exchange_locked(out, dest, sendtag, in, source, recvtag, comm, status);
-    int rc = PMPI_Sendrecv(out->at, out->wire_count, out->wire_type, dest, sendtag, in->at, in->wire_count, in->wire_type, source,
+    int rc = bl_parcel_sent(out, 0);
+    if (rc) return rc;
+    rc = PMPI_Sendrecv(out->at, out->wire_count, out->wire_type, dest, sendtag, in->at, in->wire_count, in->wire_type, source,
                            recvtag, comm, status);
     return rc ? rc : arrive(in, comm, status);
 }
@@ -288,7 +428,7 @@ static int carried_Sendrecv(const void *sendbuf, int sendcount, MPI_Datatype sen
     enter();
     int rc = plan(&in, recvbuf, recvcount, recvtype, source, recvtag, comm);
     if (rc == MPI_SUCCESS) {
-        rc = depart(&out, sendbuf, sendcount, sendtype, dest, sendtag, comm, 0);
+        rc = depart(&out, sendbuf, sendcount, sendtype, dest, sendtag, comm);
         if (rc == MPI_SUCCESS) rc = exchange(&out, dest, sendtag, &in, source, recvtag, comm, s);
         bl_parcel_done(&out);
     }
@@ -321,7 +461,7 @@ static int carried_Sendrecv_replace(void *buf, int count, MPI_Datatype type, int
     enter();
     int rc = plan(&in, buf, count, type, source, recvtag, comm);
     if (rc == MPI_SUCCESS) {
-        rc = depart(&out, buf, count, type, dest, sendtag, comm, 0);
+        rc = depart(&out, buf, count, type, dest, sendtag, comm);
         if (rc == MPI_SUCCESS) rc = copy_to_send(&out, comm);
         if (rc == MPI_SUCCESS) rc = exchange(&out, dest, sendtag, &in, source, recvtag, comm, s);
         bl_parcel_done(&out);
@@ -400,27 +540,32 @@ static int carried_Recv_init(void *buf, int count, MPI_Datatype type, int source
     return leave(rc);
 }
 
-static int before_start(MPI_Request request)
+static int before_start(bl_parcel *p)
 {
-    bl_parcel *p = bl_parcel_find(bl_request_key(request));
-    if (!p || !p->persistent || p->active) return MPI_SUCCESS; /* an error is MPI's to find */
-    p->active = 1;
-    if (!p->receives) {
-        int rc = bl_parcel_load(p, p->slot, 0);
-        return rc ? say_to_handler(p->comm->handle, rc) : rc;
-    }
+    if (!p->receives) return bl_parcel_load(p, p->slot);
     bl_parcel_save(p);
     bl_parcel_post(p);
     return MPI_SUCCESS;
 }
 
+static int start(MPI_Request *request)
+{
+    bl_parcel *p = bl_parcel_find(bl_request_key(*request));
+    if (p && (!p->persistent || p->active)) p = NULL; /* an error, and MPI's to find */
+    int rc = p ? before_start(p) : MPI_SUCCESS;
+    if (rc) return say_to_handler(p->comm->handle, rc);
+    rc = PMPI_Start(request);
+    if (rc) return rc;
+    bl_request_started(*request);
+    if (!p) return rc;
+    p->active = 1;
+    return p->receives ? rc : bl_parcel_sent(p, 0);
+}
+
 static int carried_Start(MPI_Request *request)
 {
     enter();
-    int rc = before_start(*request);
-    if (rc == MPI_SUCCESS) rc = PMPI_Start(request);
-    if (rc == MPI_SUCCESS) bl_request_started(*request);
-    return leave(rc);
+    return leave(start(request));
 }
 
 /* One after the other, so that a message's number is known when its rider is written. */
@@ -428,11 +573,7 @@ static int carried_Startall(int count, MPI_Request requests[])
 {
     int rc = MPI_SUCCESS;
     enter();
-    for (int i = 0; rc == MPI_SUCCESS && i < count; i++) {
-        rc = before_start(requests[i]);
-        if (rc == MPI_SUCCESS) rc = PMPI_Start(&requests[i]);
-        if (rc == MPI_SUCCESS) bl_request_started(requests[i]);
-    }
+    for (int i = 0; rc == MPI_SUCCESS && i < count; i++) rc = start(&requests[i]);
     return leave(rc);
 }
 
@@ -650,6 +791,7 @@ int bl_carry_init(bl_error *err)
     int rc = in_header ? bl_beside_init(err) : BELAY_OK;
     if (rc) return rc;
     bl_parcels_init(in_header, bl_rt.settings.protocol == BL_PROTOCOL_INDUCED);
+    shorter = in_header && !bl_rt.locked && bl_rt.settings.protocol != BL_PROTOCOL_INDUCED;
     bl_rt.wanting++; /* every completion has to be looked at */
     bl_rt.counting = BL_COUNTING_CARRIED;
     bl_under = &carried;

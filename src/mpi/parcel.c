@@ -184,32 +184,49 @@ int bl_parcel_out(bl_parcel *p, const void *buf, int count, MPI_Datatype type, i
 static int load_payload(bl_parcel *p)
 {
     if (!p->contiguous) return bl_pack(p->user, p->count, p->type, p->room.at, (size_t)p->bytes);
-    if (p->bytes == 8) memcpy(p->room.at, p->user, 8); /* no call, for the one that is sent most */
-    else if (p->bytes) memcpy(p->room.at, p->user, (size_t)p->bytes);
+    if (p->bytes) memcpy(p->room.at, p->user, (size_t)p->bytes);
     return MPI_SUCCESS;
 }
 
-static int send_beside(const bl_parcel *p, bl_rider rider, int blocking)
+void bl_trailer_write(char *at, bl_rider rider)
 {
-    bl_beside what = { .comm = p->comm->id, .tag = p->tag, .bytes = p->form == BL_FORM_STUB ? (uint32_t)p->bytes : 0,
-                       .interval = rider.interval, .index = rider.index, .incarnation = bl_rt.incarnation };
+    trailer t = { rider.interval, rider.index, bl_rt.incarnation, CHECK };
+    memcpy(at, &t, sizeof t);
+}
+
+int bl_trailer_read(const char *at, bl_rider *rider)
+{
+    trailer t;
+    memcpy(&t, at, sizeof t);
+    *rider = (bl_rider){ t.interval, t.index };
+    return t.check == CHECK && t.incarnation == bl_rt.incarnation;
+}
+
+static int send_beside(const bl_parcel *p, uint32_t bytes, int blocking)
+{
+    bl_beside what = { .comm = p->comm->id, .tag = p->tag, .bytes = bytes, .interval = p->rider.interval, .index = p->rider.index,
+                       .incarnation = bl_rt.incarnation };
     return bl_beside_send(p->world, &what, p->room.at, blocking);
 }
 
-int bl_parcel_load(bl_parcel *p, bl_live_slot *slot, int blocking)
+int bl_parcel_sent(bl_parcel *p, int blocking)
+{
+    return p->form == BL_FORM_LARGE ? send_beside(p, 0, blocking) : MPI_SUCCESS;
+}
+
+int bl_parcel_load(bl_parcel *p, bl_live_slot *slot)
 {
     if (parcels.induced) bl_induced_sent();
     if (p->form == BL_FORM_WHOLE) {
         if (slot && (!parcels.header || slot->peer == bl_rt.rank)) bl_ride_first(slot);
         return MPI_SUCCESS;
     }
-    bl_rider rider = bl_ride_here();
-    if (p->form == BL_FORM_LARGE) return send_beside(p, rider, blocking);
+    p->rider = bl_ride_here();
+    if (p->form == BL_FORM_LARGE) return MPI_SUCCESS;
     int rc = load_payload(p);
     if (rc) return rc;
-    if (p->form == BL_FORM_STUB) return send_beside(p, rider, blocking);
-    trailer t = { rider.interval, rider.index, bl_rt.incarnation, CHECK };
-    memcpy(p->room.at + p->bytes, &t, sizeof t);
+    if (p->form == BL_FORM_STUB) return send_beside(p, (uint32_t)p->bytes, 0);
+    bl_trailer_write(p->room.at + p->bytes, p->rider);
     return MPI_SUCCESS;
 }
 
@@ -244,6 +261,17 @@ int bl_parcel_in(bl_parcel *p, void *buf, int count, MPI_Datatype type, int sour
     return p->contiguous ? bl_room_take(&p->saved, BL_INLINE) : receive_scratch(p, p->bytes);
 }
 
+void bl_parcel_direct(bl_parcel *p, void *buf, int count, MPI_Datatype type, size_t bytes, int source, int tag, MPI_Comm comm,
+                      bl_room *saved)
+{
+    start_draft(p, buf, count, type, source, tag);
+    p->receives = p->contiguous = 1;
+    p->form = BL_FORM_INLINE;
+    p->comm = bl_comm_of(comm);
+    p->bytes = (MPI_Count)bytes;
+    p->saved = *saved;
+}
+
 /* What has been matched has a size: only a trailer needs another place than the program's. */
 int bl_parcel_in_matched(bl_parcel *p, void *buf, int count, MPI_Datatype type)
 {
@@ -260,6 +288,7 @@ int bl_parcel_in_matched(bl_parcel *p, void *buf, int count, MPI_Datatype type)
 void bl_parcel_save(bl_parcel *p)
 {
     if (p->saved.at) memcpy(p->saved.at, p->user, BL_INLINE);
+    if (parcels.header) bl_beside_repost();
 }
 
 /* A stub's place among those of its channel: behind those of receives that were posted earlier, which match earlier messages,
@@ -315,15 +344,12 @@ static void look_aside(bl_parcel *p, const MPI_Status *s, arrival *a)
 
 static void look_inside(bl_parcel *p, arrival *a)
 {
-    trailer t;
     const char *at = p->at;
-    memcpy(&t, at + a->bytes - BL_TRAILER, sizeof t);
-    if (t.check != CHECK || t.incarnation != bl_rt.incarnation) { /* not ours: taken as it came */
+    if (!bl_trailer_read(at + a->bytes - BL_TRAILER, &a->rider)) { /* not ours: taken as it came */
         bl_rt.refused = "messages that were sent past Belay (PMPI)";
         return;
     }
     a->bytes -= BL_TRAILER;
-    a->rider = (bl_rider){ t.interval, t.index };
     a->told = 1;
     if (!p->room.at) a->over = at + a->bytes;
 }
@@ -344,7 +370,6 @@ static int put(bl_parcel *p, const arrival *a)
     if (a->over) memcpy((char *)p->user + a->bytes, p->saved.at + a->bytes, BL_TRAILER);
     if (!a->payload || !bytes) return rc;
     if (!p->contiguous) rc = bl_unpack(a->payload, (size_t)bytes, p->user, p->count, p->type);
-    else if (bytes == 8) memcpy(p->user, a->payload, 8);
     else memcpy(p->user, a->payload, (size_t)bytes);
     return rc;
 }
@@ -370,7 +395,7 @@ int bl_parcel_open(bl_parcel *p, bl_live_slot *slot, MPI_Status *s)
 {
     if (!p->comm || s->MPI_SOURCE < 0) return MPI_SUCCESS;
     if (p->shown) { /* MPI has its own size again */
-        if (parcels.header) PMPI_Status_set_elements_x(s, MPI_BYTE, p->came);
+        if (parcels.header) bl_status_set_bytes(s, p->came);
         return MPI_SUCCESS;
     }
     arrival a;
@@ -380,7 +405,7 @@ int bl_parcel_open(bl_parcel *p, bl_live_slot *slot, MPI_Status *s)
     int rc = put(p, &a);
     p->came = a.bytes < p->bytes ? a.bytes : p->bytes;
     p->shown = 1;
-    if (parcels.header && (a.payload || a.over)) PMPI_Status_set_elements_x(s, MPI_BYTE, p->came);
+    if (parcels.header && (a.payload || a.over)) bl_status_set_bytes(s, p->came);
     if (a.aside) bl_aside_done(a.aside);
     if (keeps) keep(p, slot, slot->received + 1);
     return rc ? rc : fail_if_too_long(p, &a, s);
@@ -395,7 +420,7 @@ void bl_parcel_probed(bl_comm *comm, MPI_Status *s)
     if (wire < BL_TRAILER) wire += BL_INLINE_PAYLOAD + 1;
     else if (wire <= BL_INLINE) wire -= BL_TRAILER;
     else return;
-    PMPI_Status_set_elements_x(s, MPI_BYTE, wire);
+    bl_status_set_bytes(s, wire);
 }
 
 int bl_parcel_matched(bl_parcel *p, bl_comm *comm, const MPI_Status *s)

@@ -2,14 +2,14 @@
  *
  * With piggyback=header 16 bytes ride on every message (the trailer), T; L is about what MPI sends at once:
  *
- *   payload p        on the program's communicator            on ours, before it
+ *   payload p        on the program's communicator            on ours, by the same call
  *   p <= L-T         payload and trailer, p+T bytes           -
  *   L-T < p <= L     p-(L-T)-1 bytes that mean nothing        trailer and payload
  *   p > L            the payload as it is                     trailer
  *
  * So each wire size stands for one size of payload, also to a probe: 0 to T-1 the second row, T to L the first, the rest the
- * third.  What goes on our communicator is small enough to arrive whatever the receiver does, and was sent before; so whoever
- * has the message may wait for it.  A receive is always posted with room for what may come, never after something was read.
+ * third.  What goes on our communicator is small enough to arrive whatever the receiver does, and nothing that its sender may
+ * wait for comes between the two; so whoever has the message may wait for it.  The k-th on a channel belongs to the k-th.  A receive is always posted with room for what may come, never after something was read.
  *
  * A message to oneself goes as it is (the note of its interval stays here), and so do all on a communicator with ranks outside
  * MPI_COMM_WORLD, and all when the riders come as markers: then a parcel is only where the contents are to be found.
@@ -26,8 +26,28 @@ typedef struct bl_room {
     char *at;             /* NULL: none */
     unsigned log2;
 } bl_room;
-int bl_room_take(bl_room *room, size_t bytes); /* 0, or MPI_ERR_NO_MEM */
-void bl_room_give(bl_room *room);
+enum { BL_ROOM_SMALLEST = 6, BL_ROOM_LARGEST = 62 };
+extern char *bl_rooms[BL_ROOM_LARGEST + 1]; /* lists through the first bytes */
+int bl_room_new(bl_room *room);
+
+/* 0, or MPI_ERR_NO_MEM. */
+static inline int bl_room_take(bl_room *room, size_t bytes)
+{
+    unsigned log2 = bytes <= 1u << BL_ROOM_SMALLEST ? BL_ROOM_SMALLEST : 64 - (unsigned)__builtin_clzll(bytes - 1);
+    room->log2 = log2;
+    room->at = bl_rooms[log2];
+    if (__builtin_expect(!room->at, 0)) return bl_room_new(room);
+    __builtin_memcpy(&bl_rooms[log2], (void *)room->at, sizeof(void *));
+    return MPI_SUCCESS;
+}
+
+static inline void bl_room_give(bl_room *room)
+{
+    if (!room->at) return;
+    __builtin_memcpy((void *)room->at, &bl_rooms[room->log2], sizeof(void *));
+    bl_rooms[room->log2] = room->at;
+    room->at = NULL;
+}
 void bl_rooms_free(void);
 
 /* --- datatypes (layout.c) --- */
@@ -67,9 +87,12 @@ typedef struct bl_aside {   /* one that has come */
 int bl_beside_init(bl_error *err);
 void bl_beside_finish(void);
 void bl_beside_free(void);
+void bl_beside_repost(void);
 int bl_beside_send(int world, const bl_beside *what, const void *payload, int blocking); /* 0, or an MPI error */
 /* The one behind `ahead` others like it; waits, since it was sent before the message that tells of it. */
 bl_aside *bl_beside_await(int world, uint64_t comm, int tag, int with_payload, unsigned ahead);
+/* The same of one without a payload, which is first. */
+void bl_beside_rider(int world, uint64_t comm, int tag, bl_rider *rider);
 void bl_aside_done(bl_aside *aside);
 /* Sends from memory of ours that nobody waits for. */
 int bl_loose_send(bl_room *room, const void *at, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm);
@@ -95,6 +118,7 @@ typedef struct bl_parcel {
     int wire_count;
     bl_room room, saved;  /* scratch; the bytes of `user` that a trailer may have been written over */
     bl_aside *aside;      /* of a matched message */
+    bl_rider rider;       /* of a large one that is being sent */
     const MPI_Status *final; /* complete, by the call that is being looked at */
     uint64_t number;      /* of the delivery, when it was counted before it was received */
     MPI_Count came;       /* bytes, once shown */
@@ -105,9 +129,17 @@ void bl_parcels_init(int header, int induced);
 void bl_parcels_free(void);
 
 int bl_parcel_out(bl_parcel *p, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm);
-int bl_parcel_load(bl_parcel *p, bl_live_slot *slot, int blocking); /* just before it is sent; 0, or an MPI error */
+int bl_parcel_load(bl_parcel *p, bl_live_slot *slot);   /* just before it is sent; 0, or an MPI error */
+/* Just after it is started: the trailer of a large one, which travels while MPI looks for the receiver. */
+int bl_parcel_sent(bl_parcel *p, int blocking);
+/* The trailer, and is it one of ours? */
+void bl_trailer_write(char *at, bl_rider rider);
+int bl_trailer_read(const char *at, bl_rider *rider);
 int bl_parcel_in(bl_parcel *p, void *buf, int count, MPI_Datatype type, int source, int tag, MPI_Comm comm);
 int bl_parcel_in_matched(bl_parcel *p, void *buf, int count, MPI_Datatype type);
+/* One that was received into the program's memory already; takes `saved` over. */
+void bl_parcel_direct(bl_parcel *p, void *buf, int count, MPI_Datatype type, size_t bytes, int source, int tag, MPI_Comm comm,
+                      bl_room *saved);
 void bl_parcel_save(bl_parcel *p);
 void bl_parcel_post(bl_parcel *p);
 void bl_parcel_unpost(bl_parcel *p);
@@ -129,11 +161,25 @@ void bl_parcel_unlink(bl_parcel *p);      /* out of the table and the order, sti
 void bl_parcel_drop(bl_parcel *p);        /* a kept one: out of the table, done, and back to the pool */
 void bl_parcels_type_freed(MPI_Datatype type);
 
+/* Of every message, so not by a call where the field is known. */
 static inline MPI_Count bl_status_bytes(const MPI_Status *status)
 {
+#ifdef OPEN_MPI
+    return (MPI_Count)status->_ucount;
+#else
     MPI_Count bytes;
     PMPI_Get_elements_x(status, MPI_BYTE, &bytes);
     return bytes;
+#endif
+}
+
+static inline void bl_status_set_bytes(MPI_Status *status, MPI_Count bytes)
+{
+#ifdef OPEN_MPI
+    status->_ucount = (size_t)bytes;
+#else
+    PMPI_Status_set_elements_x(status, MPI_BYTE, bytes);
+#endif
 }
 
 #endif

@@ -195,10 +195,10 @@ static inline int bl_enter(void)
 }
 
 /* The same of calls that send or receive a message: 0 also when carry.c does it all, through bl_under. */
-int bl_enter_message_apart(void);
 static inline int bl_enter_message(void)
 {
-    if (__builtin_expect(bl_rt.counting != BL_COUNTING_ALONE, 0)) return bl_enter_message_apart();
+    if (__builtin_expect(bl_rt.counting != BL_COUNTING_ALONE, 0))
+        return bl_rt.counting == BL_COUNTING_CARRIED ? 0 : bl_enter_locked();
     bl_count_call();
     return 1;
 }

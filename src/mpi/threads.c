@@ -39,11 +39,6 @@ int bl_enter_locked(void)
     return 1;
 }
 
-int bl_enter_message_apart(void)
-{
-    return bl_rt.counting == BL_COUNTING_CARRIED ? 0 : bl_enter_locked();
-}
-
 /* With several threads a wait is a test again and again: a handle that MPI gives back may be another thread's next request
  * at once, so MPI must not do that before the table knows. */
 void bl_let_others(unsigned turn)

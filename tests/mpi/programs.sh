@@ -5,9 +5,9 @@
 library=$build/src/mpi/.libs/libbelay.so
 limit=60
 
-# three_ways NAME RANKS SAYS PROGRAM...: without Belay, under mpirun with LD_PRELOAD, and under belay run --preload.  SAYS is a
-# function that prints what has to be the same of $log, and has to print something.
-three_ways() {
+# four_ways NAME RANKS SAYS PROGRAM...: without Belay, under mpirun with LD_PRELOAD, the same with piggyback=header, and under
+# belay run --preload.  SAYS is a function that prints what has to be the same of $log, and has to print something.
+four_ways() {
     name=$1 ranks=$2 saying=$3
     shift 3
     job "$name-plain" mpirun --oversubscribe -n "$ranks" "$@"
@@ -17,6 +17,9 @@ three_ways() {
     job "$name-preload" mpirun --oversubscribe -n "$ranks" -x "LD_PRELOAD=$library" -x "BELAY_DIR=$scratch/$name-preload.d" "$@"
     same "$name with LD_PRELOAD"
     check "$name with LD_PRELOAD: was followed" state "$scratch/$name-preload.d" finished
+    job "$name-header" mpirun --oversubscribe -n "$ranks" -x "LD_PRELOAD=$library" -x "BELAY_DIR=$scratch/$name-header.d" \
+        -x BELAY_PIGGYBACK=header "$@"
+    same "$name with something riding on each message"
     job "$name-run" "$belay" run -n "$ranks" --dir "$scratch/$name-run.d" --preload "$@"
     same "$name under belay run --preload"
     check "$name under belay run: finished" says 'finished without a failure'
@@ -44,14 +47,14 @@ hpcc_says() {
 }
 if installed hpcc hpcc; then
     hpcc_input >"$work/hpccinf.txt"
-    three_ways hpcc 4 hpcc_says hpcc
+    four_ways hpcc 4 hpcc_says hpcc
     check "hpcc: succeeds by its own verification" says '^Success=1' "$scratch/hpcc-expected"
 fi
 
 # --- NetPIPE: with -i it compares every byte that arrives ---
 netpipe_says() { sed -n 's/^ *\([0-9]*\): *\([0-9]* bytes\).* \([0-9]*\) times.*/\1 \2/p' "$log"; count 'Integrity check passed'; }
 if installed NPopenmpi netpipe-openmpi; then
-    three_ways netpipe 2 netpipe_says NPopenmpi -i -u 20000 -n 10 -o "$scratch/np.out"
+    four_ways netpipe 2 netpipe_says NPopenmpi -i -u 20000 -n 10 -o "$scratch/np.out"
 fi
 
 # --- mpi4py: Python, all threads may call MPI, libmpi is loaded late ---
@@ -60,7 +63,7 @@ python=/usr/bin/python3     # the one Debian's modules are installed for
 if ! "$python" -c 'import mpi4py' 2>/dev/null; then
     echo "skipped: mpi4py is not installed (package python3-mpi4py)"
 else
-    three_ways mpi4py 3 mpi4py_says "$python" -m mpi4py.bench helloworld
+    four_ways mpi4py 3 mpi4py_says "$python" -m mpi4py.bench helloworld
     cat >"$scratch/demo.py" <<'PY'
 import sys
 from mpi4py import MPI
@@ -74,7 +77,7 @@ parts = [world.recv(source=MPI.ANY_SOURCE, tag=7) for i in range(size)]
 MPI.Request.waitall(requests)
 sys.stdout.write(f"ring {rank} {word['from']} {total} {sorted(parts)} {world.gather(rank)}\n")
 PY
-    three_ways mpi4py-demo 3 mpi4py_says "$python" "$scratch/demo.py"
+    four_ways mpi4py-demo 3 mpi4py_says "$python" "$scratch/demo.py"
 fi
 [ $((passed + failed)) -gt 0 ] || { echo "skipped: none of the programs is installed"; exit 77; }
 summary
