@@ -14,6 +14,8 @@ struct checker {
     const uint8_t *failed;
     const bl_line *line;
     const struct bl_line_history *history;
+    uint32_t first, end; /* the ranks whose records are looked at; for the others there are none in what follows */
+    uint32_t count;   /* of these records */
     uint64_t *group;  /* [ranks + 1] the records of rank i are order[group[i]] .. order[group[i+1]-1], oldest first */
     uint32_t *highest; /* [ranks] `own` of the oldest; 0: none */
     uint32_t *order;
@@ -43,30 +45,52 @@ static int check_shape(const struct checker *c)
     return BELAY_OK;
 }
 
+static int no_memory(const struct checker *c)
+{
+    return bl_fail(c->err, BELAY_ERR_MEMORY, "no memory to check %u roll-backs", (unsigned)c->history->count);
+}
+
+static int room_for_records(struct checker *c)
+{
+    c->order = malloc(((size_t)c->count + 1) * sizeof *c->order);
+    c->lowered = malloc(((size_t)c->count + 1) * sizeof *c->lowered);
+    c->proved = calloc((size_t)c->count + 1, 1);
+    if (!c->order || !c->lowered || !c->proved)
+        return BELAY_ERR_MEMORY;
+    bl_graph_hint(c->graph, c->order, (size_t)c->count * sizeof *c->order);
+    bl_graph_hint(c->graph, c->lowered, (size_t)c->count * sizeof *c->lowered);
+    return BELAY_OK;
+}
+
+static int is_looked_at(const struct checker *c, uint32_t rank)
+{
+    return rank >= c->first && rank < c->end;
+}
+
 /* Groups the records by rank, so that the one for an interval is found by halving. */
 static int group_records(struct checker *c)
 {
     const struct bl_line_history *h = c->history;
     c->group = calloc((size_t)c->graph->ranks + 2, sizeof *c->group);
-    c->order = malloc(((size_t)h->count + 1) * sizeof *c->order);
     c->highest = calloc(c->graph->ranks, sizeof *c->highest);
-    c->lowered = malloc(((size_t)h->count + 1) * sizeof *c->lowered);
-    c->proved = calloc((size_t)h->count + 1, 1);
-    if (!c->group || !c->highest || !c->order || !c->lowered || !c->proved)
-        return bl_fail(c->err, BELAY_ERR_MEMORY, "no memory to check %u roll-backs", (unsigned)h->count);
-    bl_graph_hint(c->graph, c->order, (size_t)h->count * sizeof *c->order);
-    bl_graph_hint(c->graph, c->lowered, (size_t)h->count * sizeof *c->lowered);
+    if (!c->group || !c->highest)
+        return no_memory(c);
     for (uint32_t t = 0; t < h->count; t++) {
         uint32_t rank = h->record[t].rank;
         if (rank >= c->graph->ranks || h->record[t].own == 0 || h->record[t].own > c->graph->last[rank] + 1)
             return wrong_record(c, t, "names no interval of the graph");
-        c->highest[rank] = c->group[rank + 2]++ ? c->highest[rank] : h->record[t].own;
+        if (is_looked_at(c, rank))
+            c->highest[rank] = c->group[rank + 2]++ ? c->highest[rank] : h->record[t].own;
     }
     for (uint32_t i = 0; i < c->graph->ranks; i++)
         c->group[i + 2] += c->group[i + 1];
+    c->count = (uint32_t)c->group[c->graph->ranks + 1];
+    if (room_for_records(c))
+        return no_memory(c);
     for (uint32_t t = 0; t < h->count; t++)
-        c->order[c->group[h->record[t].rank + 1]++] = t;
-    for (uint32_t k = 0; k < h->count; k++) {
+        if (is_looked_at(c, h->record[t].rank))
+            c->order[c->group[h->record[t].rank + 1]++] = t;
+    for (uint32_t k = 0; k < c->count; k++) {
         struct bl_lowering r = h->record[c->order[k]];
         uint32_t by_rank = r.parent < c->order[k] ? h->record[r.parent].rank : UINT32_MAX;
         c->lowered[k] = (struct lowered){r.own, r.by, by_rank};
@@ -85,13 +109,13 @@ static uint64_t find(const struct checker *c, uint32_t rank, uint32_t own)
 {
     uint64_t low = c->group[rank], end = c->group[rank + 1];
     if (own <= c->line->cut[rank] || own > c->highest[rank])
-        return c->history->count;
+        return c->count;
     uint64_t high = farthest(c, rank, own);
     high = high < end ? high : end - 1;
     for (int step = 0; step < NEAR && high > low && c->lowered[high].own < own; step++) /* mostly it is one of these */
         high--;
     if (c->lowered[high].own >= own)
-        return c->lowered[high].own == own ? high : c->history->count;
+        return c->lowered[high].own == own ? high : c->count;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
         if (c->lowered[middle].own > own)
@@ -99,14 +123,14 @@ static uint64_t find(const struct checker *c, uint32_t rank, uint32_t own)
         else
             high = middle;
     }
-    return low < end && c->lowered[low].own == own ? low : c->history->count;
+    return low < end && c->lowered[low].own == own ? low : c->count;
 }
 
 /* The dependency (by_rank, by) -> (rank, own) exists: marks the record that rests on it. */
 static void prove(struct checker *c, uint32_t rank, uint32_t own, enum bl_hop_cause cause, uint32_t by_rank, uint32_t by)
 {
     uint64_t k = find(c, rank, own);
-    if (k < c->history->count && c->lowered[k].by_rank == by_rank &&
+    if (k < c->count && c->lowered[k].by_rank == by_rank &&
         c->lowered[k].by == (by | (uint32_t)cause << BL_BY_CAUSE_SHIFT))
         c->proved[k] = 1;
 }
@@ -134,7 +158,7 @@ static int check_message(struct checker *c, uint32_t i, struct bl_edge m)
 static void ask_for(const struct checker *c, struct bl_edge m)
 {
     uint64_t k = farthest(c, m.peer, m.peer_at & BL_EDGE_INTERVAL);
-    if (k < c->history->count)
+    if (k < c->count)
         __builtin_prefetch(&c->lowered[k]);
 }
 
@@ -174,7 +198,7 @@ static void count_member(const struct checker *c, struct series *s, uint32_t ran
 static void prove_member(struct checker *c, const struct series *s, uint32_t rank)
 {
     uint64_t k = find(c, rank, s->interval[rank]);
-    uint32_t by_rank = k < c->history->count ? c->lowered[k].by_rank : UINT32_MAX;
+    uint32_t by_rank = k < c->count ? c->lowered[k].by_rank : UINT32_MAX;
     if (by_rank < c->graph->ranks && s->interval[by_rank])
         prove(c, rank, s->interval[rank], BL_HOP_COLLECTIVE, by_rank, s->interval[by_rank]);
 }
@@ -227,7 +251,7 @@ static int check_collectives(struct checker *c)
 static int check_certificates(const struct checker *c)
 {
     const struct bl_line_history *h = c->history;
-    for (uint32_t k = 0; k < h->count; k++) {
+    for (uint32_t k = 0; k < c->count; k++) {
         uint32_t t = c->order[k];
         struct bl_lowering r = h->record[t];
         if (r.by >> BL_BY_CAUSE_SHIFT == BL_HOP_FAILED) {
@@ -239,7 +263,7 @@ static int check_certificates(const struct checker *c)
             return wrong_record(c, t, "rests on an interval that was not undone");
         }
     }
-    for (uint32_t i = 0; i < c->graph->ranks; i++) {
+    for (uint32_t i = c->first; i < c->end; i++) {
         uint64_t end = c->group[i + 1];
         uint32_t to = end > c->group[i] ? h->record[c->order[end - 1]].own - 1 : c->graph->last[i] + 1;
         if (to != c->line->cut[i])
@@ -251,7 +275,14 @@ static int check_certificates(const struct checker *c)
 
 int bl_line_check(const bl_graph *graph, enum bl_line_mode mode, const uint8_t *failed, const bl_line *line, bl_error *err)
 {
-    struct checker c = {.graph = graph, .mode = mode, .failed = failed, .line = line, .history = line->history, .err = err};
+    return bl_line_check_ranks(graph, mode, failed, line, 0, graph->ranks, err);
+}
+
+int bl_line_check_ranks(const bl_graph *graph, enum bl_line_mode mode, const uint8_t *failed, const bl_line *line,
+                        uint32_t first, uint32_t end, bl_error *err)
+{
+    struct checker c = {.graph = graph, .mode = mode, .failed = failed, .line = line, .history = line->history,
+                        .first = first, .end = end < graph->ranks ? end : graph->ranks, .err = err};
     int rc = check_shape(&c);
     if (!rc)
         rc = group_records(&c);

@@ -103,6 +103,11 @@ int bl_line_why(const bl_graph *graph, const bl_line *line, uint32_t j, bl_hop *
  * lines of bl_line_solve. */
 int bl_line_check(const bl_graph *graph, enum bl_line_mode mode, const uint8_t *failed, const bl_line *line, bl_error *err);
 
+/* A part of it, that shares nothing it writes with the others: all dependencies, but only the certificates of ranks first
+ * to end-1.  The line is right when the calls whose ranges cover all ranks, in turn or at the same time, say so. */
+int bl_line_check_ranks(const bl_graph *graph, enum bl_line_mode mode, const uint8_t *failed, const bl_line *line,
+                        uint32_t first, uint32_t end, bl_error *err);
+
 /* The greatest (least) line that contains the checkpoints fixed[i] of the ranks with set[i] != 0; other ranks may
  * keep their volatile state, and fixed[i] == L_i+1 asks that rank i does.  BELAY_ERR_NONE when no line contains them
  * all.  domino_depth is 0. */

@@ -1,6 +1,7 @@
 #include "tool/story.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -228,10 +229,38 @@ static void choose_failed(bl_story *story, const uint8_t *failed)
         memset(story->failed, 1, story->ranks);
 }
 
+/* What a thread checks of a line, and what it found. */
+typedef struct upper_half {
+    const bl_story *story;
+    const uint8_t *failed;
+    const bl_line *line;
+    int rc;
+    bl_error err;
+} upper_half;
+
+static void *check_upper(void *argument)
+{
+    upper_half *h = argument;
+    h->rc = bl_line_check_ranks(h->story->graph, h->story->mode, h->failed, h->line, h->story->ranks / 2, h->story->ranks, &h->err);
+    return NULL;
+}
+
+/* In two halves where it takes seconds. */
+static int check(const bl_story *story, const uint8_t *failed, const bl_line *line, bl_error *err)
+{
+    upper_half upper = {.story = story, .failed = failed, .line = line};
+    pthread_t thread;
+    if (!story->thinned || pthread_create(&thread, NULL, check_upper, &upper) != 0)
+        return bl_line_check(story->graph, story->mode, failed, line, err);
+    int rc = bl_line_check_ranks(story->graph, story->mode, failed, line, 0, story->ranks / 2, err);
+    pthread_join(thread, NULL);
+    return rc == BELAY_OK && upper.rc != BELAY_OK ? bl_fail(err, upper.rc, "%s", upper.err.text) : rc;
+}
+
 static int solve_one(bl_story *story, const uint8_t *failed, bl_line *line, bl_error *err)
 {
     int rc = bl_line_solve(story->graph, story->mode, failed, line, err);
-    return rc == BELAY_OK ? bl_line_check(story->graph, story->mode, failed, line, err) : rc;
+    return rc == BELAY_OK ? check(story, failed, line, err) : rc;
 }
 
 int bl_story_solve(bl_story *story, const uint8_t *failed, bl_error *err)

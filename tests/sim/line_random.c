@@ -291,11 +291,17 @@ static int solve(bl_graph *graph, enum bl_line_mode mode, uint32_t failed, bl_li
     return bl_line_solve(graph, mode, bytes, line, &err) ? fail("solve: %s", err.text) : 0;
 }
 
+/* As a whole and in two parts, which have to agree. */
 static int check(const bl_graph *graph, enum bl_line_mode mode, uint32_t failed, const bl_line *line)
 {
     uint8_t bytes[RANKS];
+    uint32_t ranks = bl_graph_ranks(graph);
     failed_bytes(failed, bytes);
-    return bl_line_check(graph, mode, bytes, line, NULL);
+    int whole = bl_line_check(graph, mode, bytes, line, NULL);
+    int parts = bl_line_check_ranks(graph, mode, bytes, line, 0, ranks / 2, NULL);
+    if (!parts)
+        parts = bl_line_check_ranks(graph, mode, bytes, line, ranks / 2, ranks, NULL);
+    return parts == whole ? whole : fail("the checker says %d, in two parts %d", whole, parts);
 }
 
 static int check_metrics(const struct facts *f, enum bl_line_mode mode, uint32_t failed, const bl_line *line)
@@ -387,6 +393,8 @@ static int check_checker(const struct facts *f, const struct cuts *all, const bl
     failed_bytes(failed, bytes);
     if (bl_line_check(graph, mode, bytes, line, &err))
         return fail("%s: the checker rejects the greatest line: %s", mode_name[mode], err.text);
+    if (check(graph, mode, failed, line))
+        return fail("%s: the checker rejects a part of the greatest line", mode_name[mode]);
     for (uint32_t c = 0; c <= f->last[i] + 2; c++) {
         line->cut[i] = c;
         if (c != was && check(graph, mode, failed, line) != BELAY_ERR_INTERNAL)
