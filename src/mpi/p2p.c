@@ -8,6 +8,12 @@
 
 #define WANTED(status, own) ((status) == MPI_STATUS_IGNORE ? &(own) : (status))
 
+/* A message longer than its buffer is an error, and delivered. */
+static int delivered(int rc)
+{
+    return rc == MPI_SUCCESS || rc == MPI_ERR_TRUNCATE;
+}
+
 BELAY_API int MPI_Recv(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm, MPI_Status *status)
 {
     if (!bl_enter()) return PMPI_Recv(buf, count, datatype, source, tag, comm, status);
@@ -15,7 +21,7 @@ BELAY_API int MPI_Recv(void *buf, int count, MPI_Datatype datatype, int source, 
     bl_wait_begin();
     int rc = PMPI_Recv(buf, count, datatype, source, tag, comm, s);
     bl_wait_end();
-    if (rc == MPI_SUCCESS) bl_received(comm, s);
+    if (delivered(rc)) bl_received(comm, s);
     bl_leave();
     return rc;
 }
@@ -48,7 +54,7 @@ BELAY_API int MPI_Sendrecv(const void *sendbuf, int sendcount, MPI_Datatype send
     int rc = PMPI_Sendrecv(sendbuf, sendcount, sendtype, dest, sendtag, recvbuf, recvcount, recvtype, source, recvtag,
                            comm, s);
     bl_wait_end();
-    if (rc == MPI_SUCCESS) bl_received(comm, s);
+    if (delivered(rc)) bl_received(comm, s);
     bl_leave();
     return rc;
 }
@@ -63,7 +69,7 @@ BELAY_API int MPI_Sendrecv_replace(void *buf, int count, MPI_Datatype datatype, 
     bl_wait_begin();
     int rc = PMPI_Sendrecv_replace(buf, count, datatype, dest, sendtag, source, recvtag, comm, s);
     bl_wait_end();
-    if (rc == MPI_SUCCESS) bl_received(comm, s);
+    if (delivered(rc)) bl_received(comm, s);
     bl_leave();
     return rc;
 }
@@ -147,12 +153,27 @@ static void completed(int index, MPI_Status *statuses, int at)
     bl_request_completed(bl_rt.handles[index], statuses == MPI_STATUSES_IGNORE ? MPI_STATUS_IGNORE : &statuses[at]);
 }
 
+static int among(MPI_Request handle, int count, const MPI_Request *requests)
+{
+    for (int i = 0; i < count; i++)
+        if (requests[i] == handle) return 1;
+    return 0;
+}
+
+/* With an error too MPI takes the handles of what is complete.  `step`: from one's status to the next's. */
+static int failed(int rc, int handles, int count, const MPI_Request *requests, MPI_Status *statuses, int step)
+{
+    for (int i = 0; i < handles; i++)
+        if (!among(bl_rt.handles[i], count, requests)) completed(i, statuses, i * step);
+    return rc;
+}
+
 static int test_one(MPI_Request *request, int *flag, MPI_Status *status)
 {
     MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     MPI_Request handle = *request;
     int rc = PMPI_Test(request, flag, s);
-    if (rc == MPI_SUCCESS && *flag) bl_request_completed(handle, s);
+    if (rc == MPI_SUCCESS ? *flag : *request != handle) bl_request_completed(handle, s);
     return rc;
 }
 
@@ -167,7 +188,8 @@ static int test_all(int count, MPI_Request requests[], int *flag, MPI_Status sta
     remember(count, requests);
     MPI_Status *s = wanted_all(statuses);
     int rc = PMPI_Testall(count, requests, flag, s);
-    for (int i = 0; rc == MPI_SUCCESS && *flag && i < count; i++) completed(i, s, i);
+    if (rc != MPI_SUCCESS) return failed(rc, count, count, requests, s, 1);
+    for (int i = 0; *flag && i < count; i++) completed(i, s, i);
     return rc;
 }
 
@@ -177,7 +199,8 @@ static int test_any(int count, MPI_Request requests[], int *index, int *flag, MP
     remember(count, requests);
     MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     int rc = PMPI_Testany(count, requests, index, flag, s);
-    if (rc == MPI_SUCCESS && *flag && *index != MPI_UNDEFINED) bl_request_completed(bl_rt.handles[*index], s);
+    if (rc != MPI_SUCCESS) return failed(rc, count, count, requests, s, 0);
+    if (*flag && *index != MPI_UNDEFINED) bl_request_completed(bl_rt.handles[*index], s);
     return rc;
 }
 
@@ -189,7 +212,7 @@ static int some(some_call *call, int incount, MPI_Request requests[], int *outco
     remember(incount, requests);
     MPI_Status *s = wanted_all(statuses);
     int rc = call(incount, requests, outcount, indices, s);
-    for (int i = 0; rc == MPI_SUCCESS && *outcount != MPI_UNDEFINED && i < *outcount; i++)
+    for (int i = 0; (rc == MPI_SUCCESS || rc == MPI_ERR_IN_STATUS) && *outcount != MPI_UNDEFINED && i < *outcount; i++)
         completed(indices[i], s, i);
     return rc;
 }
@@ -214,7 +237,7 @@ BELAY_API int MPI_Wait(MPI_Request *request, MPI_Status *status)
         MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
         MPI_Request handle = *request;
         rc = PMPI_Wait(request, s);
-        if (rc == MPI_SUCCESS) bl_request_completed(handle, s);
+        if (rc == MPI_SUCCESS || *request != handle) bl_request_completed(handle, s);
     }
     bl_leave();
     return rc;
@@ -233,7 +256,8 @@ static int wait_all_with_statuses(int count, MPI_Request requests[], MPI_Status 
     MPI_Status *s = wanted_all(statuses);
     remember(count, requests);
     int rc = PMPI_Waitall(count, requests, s);
-    for (int i = 0; rc == MPI_SUCCESS && i < count; i++) completed(i, s, i);
+    if (rc != MPI_SUCCESS) return failed(rc, count, count, requests, s, 1);
+    for (int i = 0; i < count; i++) completed(i, s, i);
     return rc;
 }
 
@@ -246,8 +270,8 @@ static int wait_all(int count, MPI_Request requests[], MPI_Status statuses[])
     for (int i = 0; i < count; i++)
         if (requests[i] != common) handles[kept++] = requests[i];
     int rc = PMPI_Waitall(count, requests, statuses);
-    if (rc != MPI_SUCCESS) return rc;
     if (kept < count) bl_shared_completed((uint64_t)(count - kept));
+    if (rc != MPI_SUCCESS) return failed(rc, kept, count, requests, MPI_STATUSES_IGNORE, 1);
     for (int i = 0; i < kept; i++) bl_request_ended(handles[i], MPI_STATUS_IGNORE);
     return rc;
 }
@@ -276,7 +300,8 @@ static int wait_any(int count, MPI_Request requests[], int *index, MPI_Status *s
     remember(count, requests);
     MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     int rc = PMPI_Waitany(count, requests, index, s);
-    if (rc == MPI_SUCCESS && *index != MPI_UNDEFINED) bl_request_completed(bl_rt.handles[*index], s);
+    if (rc != MPI_SUCCESS) return failed(rc, count, count, requests, s, 0);
+    if (*index != MPI_UNDEFINED) bl_request_completed(bl_rt.handles[*index], s);
     return rc;
 }
 
