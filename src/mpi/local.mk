@@ -1,6 +1,6 @@
 lib_LTLIBRARIES += src/mpi/libbelay.la
 src_mpi_libbelay_la_SOURCES = src/mpi/init.c src/mpi/comms.c src/mpi/requests.c src/mpi/p2p.c src/mpi/inject.c \
-	src/mpi/objects.c src/mpi/threads.c src/mpi/report.c src/mpi/variables.c src/mpi/recover.c src/mpi/checkpoint.c src/mpi/coordinated.c \
+	src/mpi/objects.c src/mpi/threads.c src/mpi/waits.c src/mpi/report.c src/mpi/variables.c src/mpi/recover.c src/mpi/checkpoint.c src/mpi/coordinated.c \
 	src/mpi/independent.c src/mpi/snapshot.c src/mpi/checkpoint.h src/mpi/runtime.h
 nodist_src_mpi_libbelay_la_SOURCES = src/mpi/wrappers.c src/mpi/calls.inc
 # -fno-plt: a wrapper is a call more, and this makes it one jump less.

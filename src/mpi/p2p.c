@@ -1,8 +1,6 @@
 /* p2p.c - the wrappers that calls.def calls special: receives, completions, probes, persistent starts, and the ends of
  * communicators.  A send is dated when it is started, a delivery when its completion becomes visible to the program. */
-#include <sched.h>
 #include <string.h>
-#include <time.h>
 
 #include "mpi/runtime.h"
 
@@ -217,22 +215,13 @@ static int some(some_call *call, int incount, MPI_Request requests[], int *outco
     return rc;
 }
 
-/* With several threads a wait is a test again and again: a handle that MPI gives back may be another thread's next request
- * at once, so MPI must not do that before the table knows. */
-static void let_others(unsigned turn)
-{
-    bl_wait_begin();
-    if (turn < 200) sched_yield(); /* what is waited for is often a moment away */
-    else nanosleep(&(struct timespec){ .tv_nsec = 20000 }, NULL);
-    bl_wait_end();
-}
-
+/* With several threads MPI waits without the lock: waits.c. */
 BELAY_API int MPI_Wait(MPI_Request *request, MPI_Status *status)
 {
     if (!bl_enter()) return PMPI_Wait(request, status);
-    int rc, flag = 0;
+    int rc;
     if (bl_rt.locked) {
-        for (unsigned turn = 0; (rc = test_one(request, &flag, status)) == MPI_SUCCESS && !flag; turn++) let_others(turn);
+        rc = bl_wait(request, status);
     } else {
         MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
         MPI_Request handle = *request;
@@ -280,8 +269,7 @@ BELAY_API int MPI_Waitall(int count, MPI_Request requests[], MPI_Status statuses
 {
     if (!bl_enter()) return PMPI_Waitall(count, requests, statuses);
     if (!bl_rt.locked) return wait_all(count, requests, statuses);
-    int rc, flag = 0;
-    for (unsigned turn = 0; (rc = test_all(count, requests, &flag, statuses)) == MPI_SUCCESS && !flag; turn++) let_others(turn);
+    int rc = bl_wait_all(count, requests, statuses);
     bl_leave();
     return rc;
 }
@@ -309,8 +297,7 @@ BELAY_API int MPI_Waitany(int count, MPI_Request requests[], int *index, MPI_Sta
 {
     if (!bl_enter()) return PMPI_Waitany(count, requests, index, status);
     if (!bl_rt.locked) return wait_any(count, requests, index, status);
-    int rc, flag = 0;
-    for (unsigned turn = 0; (rc = test_any(count, requests, index, &flag, status)) == MPI_SUCCESS && !flag; turn++) let_others(turn);
+    int rc = bl_wait_any(count, requests, index, status);
     bl_leave();
     return rc;
 }
@@ -327,9 +314,7 @@ BELAY_API int MPI_Waitsome(int incount, MPI_Request requests[], int *outcount, i
 {
     if (!bl_enter()) return PMPI_Waitsome(incount, requests, outcount, indices, statuses);
     if (!bl_rt.locked) return some(PMPI_Waitsome, incount, requests, outcount, indices, statuses);
-    int rc;
-    for (unsigned turn = 0; (rc = some(PMPI_Testsome, incount, requests, outcount, indices, statuses)) == MPI_SUCCESS && *outcount == 0; turn++)
-        let_others(turn);
+    int rc = bl_wait_some(incount, requests, outcount, indices, statuses);
     bl_leave();
     return rc;
 }

@@ -73,9 +73,8 @@ static void let_go(bl_request *r)
     if (r->wants_status) want_status(r, 0);
 }
 
-static void erase(bl_request *r)
+static void take_out(bl_request *r)
 {
-    let_go(r);
     if (is_recent(r)) {
         r->key = 0;
         return;
@@ -90,6 +89,12 @@ static void erase(bl_request *r)
     }
     bl_rt.request[hole].key = 0;
     bl_rt.request_used--;
+}
+
+static void erase(bl_request *r)
+{
+    let_go(r);
+    take_out(r);
 }
 
 static int wild(const bl_request *r)
@@ -193,6 +198,34 @@ void bl_request_leave(uint64_t key, const MPI_Status *status)
     want_status(r, wild(r));
 }
 
+/* --- while a thread waits for it (waits.c) --- */
+
+/* Out of the table, still outstanding.  Another thread may cancel it there, so it is asked whether it was. */
+void bl_request_take(MPI_Request handle, bl_request *taken)
+{
+    bl_request *r = handle == bl_rt.shared ? NULL : find(bl_request_key(handle));
+    taken->key = 0;
+    if (!r || r->persistent) return;
+    *taken = *r;
+    taken->cancelled = 1;
+    take_out(r);
+}
+
+void bl_request_finish(bl_request *taken, const MPI_Status *status)
+{
+    count_completion(taken, status);
+    if (taken->kind == BL_REQ_COLLECTIVE && taken->newcomm) bl_comm_named(taken->comm, *taken->newcomm);
+    let_go(taken);
+}
+
+void bl_request_return(const bl_request *taken)
+{
+    bl_request *r = new_entry(taken->key, 0);
+    if (!r) return;
+    *r = *taken;
+    r->plain = 0; /* its status is to be looked at */
+}
+
 void bl_request_freed(MPI_Request handle)
 {
     bl_request *r = handle == bl_rt.shared ? NULL : find(bl_request_key(handle));
@@ -271,6 +304,7 @@ void bl_requests_want_comms(void)
     want_comms(bl_rt.recent, BL_RECENT);
     want_comms(bl_rt.request, bl_rt.request_slots);
     if (bl_rt.shared_many && bl_rt.shared_first.comm) bl_rt.shared_first.comm->wanted = 1;
+    bl_waits_want_comms();
 }
 
 int bl_scratch_grow(int count)
@@ -289,6 +323,7 @@ int bl_scratch_grow(int count)
 
 void bl_requests_free(void)
 {
+    bl_waits_free();
     free(bl_rt.request);
     free(bl_rt.statuses);
     free(bl_rt.handles);

@@ -107,6 +107,7 @@ typedef struct bl_runtime {
     MPI_Status *statuses;     /* scratch for ..._IGNORE */
     MPI_Request *handles;     /* scratch: handles before a completion */
     int scratch;
+    struct bl_waiting *waiting; /* what threads wait for; waits.c */
     const char *refused;      /* a call after which the transitless check is not exact */
     bl_object *object;        /* [objects] windows and files */
     unsigned objects, object_room;
@@ -281,6 +282,9 @@ void bl_request_idup(MPI_Request request, bl_comm *comm, MPI_Comm *newcomm);
 void bl_request_cancelled(MPI_Request handle);
 void bl_message_made(MPI_Message message, enum bl_call call, MPI_Comm comm, const MPI_Status *status);
 void bl_message_gone(MPI_Message message);
+void bl_request_take(MPI_Request handle, bl_request *taken);
+void bl_request_finish(bl_request *taken, const MPI_Status *status);
+void bl_request_return(const bl_request *taken);
 int bl_scratch_grow(int count);
 const bl_request *bl_request_outstanding(void); /* the oldest active one, NULL if none */
 void bl_requests_want_comms(void);            /* sets `wanted` of every communicator that a request refers to */
@@ -350,6 +354,14 @@ static inline void bl_request_completed(MPI_Request handle, const MPI_Status *st
     if (handle == bl_rt.shared) bl_shared_completed(1);
     else bl_request_ended(handle, status);
 }
+
+/* --- waits under MPI_THREAD_MULTIPLE (waits.c); with the lock held, which they leave while MPI waits --- */
+int bl_wait(MPI_Request *request, MPI_Status *status);
+int bl_wait_all(int count, MPI_Request requests[], MPI_Status statuses[]);
+int bl_wait_any(int count, MPI_Request requests[], int *index, MPI_Status *status);
+int bl_wait_some(int count, MPI_Request requests[], int *outcount, int indices[], MPI_Status statuses[]);
+void bl_waits_want_comms(void);
+void bl_waits_free(void);
 
 /* --- safe points (checkpoint.c), recovery (recover.c), variables (variables.c) --- */
 int bl_safe_points_init(bl_error *err);

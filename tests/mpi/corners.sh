@@ -7,8 +7,8 @@ LD_LIBRARY_PATH=$build/src/mpi/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export LD_LIBRARY_PATH
 
 true_and_clean() {
-    check "$1: the counters are the truth on all ranks" test "$(count "^$1 rank [0-3]: the truth")" = 4
-    check "$1: a checkpoint can be taken after it" test "$(count "^$1 rank [0-3]: checkpoint code 0")" = 4
+    check "$2$1: the counters are the truth on all ranks" test "$(count "^$1 rank [0-3]: the truth")" = 4
+    check "$2$1: a checkpoint can be taken after it" test "$(count "^$1 rank [0-3]: checkpoint code 0")" = 4
 }
 
 ways="inter inter_collectives freed cancelled shown let_go persistent empty truncated nobody in_place nothing_in_it shared_files"
@@ -16,11 +16,15 @@ run all --max-restarts 0 --every 1 --stable process "$programs/corners" $ways
 for way in $ways; do true_and_clean "$way"; done
 check "exit status 0" ended 0
 
-for way in made_at_once mixed_levels; do
-    run $way --max-restarts 0 --every 1 --stable process "$programs/corners" $way
-    true_and_clean $way
-    check "$way: exit status 0" ended 0
-done
+# The first one asks for MPI_THREAD_MULTIPLE.  Under it the MPI_Waitall of Open MPI 4.1 hangs, without Belay too, when a message
+# is too long.
+ways=$(echo "$ways" | sed 's/ truncated//')
+run threads --max-restarts 0 --every 1 --stable process "$programs/corners" made_at_once $ways
+for way in made_at_once $ways; do true_and_clean "$way" "under MPI_THREAD_MULTIPLE, "; done
+check "under MPI_THREAD_MULTIPLE, exit status 0" ended 0
+run mixed --max-restarts 0 --every 1 --stable process "$programs/corners" mixed_levels
+true_and_clean mixed_levels
+check "mixed_levels: exit status 0" ended 0
 
 # refused WAY CALL RANKS...: at the call, by each of RANKS, once; and at the safe point.
 refused() {

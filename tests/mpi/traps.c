@@ -251,18 +251,32 @@ static void hook(void)
     allocations = 0;
 }
 
+static void complete(int how, MPI_Request *r)
+{
+    int flag = 0, index, n, indices[2];
+    switch (how) {
+    case 0: MPI_Waitall(2, r, MPI_STATUSES_IGNORE); break;
+    case 1: while (!flag) MPI_Testall(2, r, &flag, MPI_STATUSES_IGNORE); break;
+    case 2: for (int k = 0; k < 2; k++) MPI_Waitany(2, r, &index, MPI_STATUS_IGNORE); break;
+    case 3: for (int done = 0; done < 2; done += n) MPI_Waitsome(2, r, &n, indices, MPI_STATUSES_IGNORE); break;
+    default: for (int k = 2; k-- > 0;) MPI_Wait(&r[k], MPI_STATUS_IGNORE);
+    }
+}
+
 static void *talk(void *argument)
 {
-    int thread = (int)(intptr_t)argument, a = thread, b, flag;
+    int thread = (int)(intptr_t)argument, a = thread, b;
     MPI_Request r[2];
     for (int i = 0; i < EACH; i++) {
-        int tag = i % 2 ? 50 : 60 + thread; /* one channel of all threads, and one of its own */
-        MPI_Irecv(&b, 1, MPI_INT, before, tag, MPI_COMM_WORLD, &r[0]);
-        if (i % 3 == 0) MPI_Send(&a, 1, MPI_INT, next, tag, MPI_COMM_WORLD);
-        else MPI_Isend(&a, 1, MPI_INT, next, tag, MPI_COMM_WORLD, &r[1]);
-        if (i % 3 == 0) MPI_Wait(&r[0], MPI_STATUS_IGNORE);
-        else if (i % 3 == 1) MPI_Waitall(2, r, MPI_STATUSES_IGNORE);
-        else for (flag = 0; !flag;) MPI_Testall(2, r, &flag, MPI_STATUSES_IGNORE);
+        int tag = i % 2 ? 50 : 60 + thread, any = i % 2 == 0 && i % 3 == 0; /* one channel of all threads, and one of its own */
+        MPI_Irecv(&b, 1, MPI_INT, any ? MPI_ANY_SOURCE : before, tag, MPI_COMM_WORLD, &r[0]);
+        if (i % 7 == 0) {
+            MPI_Send(&a, 1, MPI_INT, next, tag, MPI_COMM_WORLD);
+            MPI_Wait(&r[0], MPI_STATUS_IGNORE);
+        } else {
+            MPI_Isend(&a, 1, MPI_INT, next, tag, MPI_COMM_WORLD, &r[1]);
+            complete(i % 5, r);
+        }
     }
     return NULL;
 }
