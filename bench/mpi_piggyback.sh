@@ -1,6 +1,6 @@
 #!/bin/sh
 # mpi_piggyback.sh - latency, message rate and collectives through Belay against the same without, over shared memory and TCP,
-# for each setting of piggyback; one that this version refuses is left out.
+# for each setting of piggyback; one that this version refuses is left out.  Over shared memory also under MPI_THREAD_MULTIPLE.
 . "${0%/*}/common.sh"
 BELAY_EVERY=never
 export BELAY_EVERY BELAY_PIGGYBACK
@@ -14,6 +14,10 @@ for BELAY_PIGGYBACK in implicit marker header; do
         rm -rf "$BELAY_DIR"
         if launch 2 mpi_piggyback "$BELAY_PIGGYBACK-$transport" "${BENCH_PAIRS:-301}"; then
             echo "piggyback=$BELAY_PIGGYBACK over $transport, 2 ranks; ns a message one way, or an operation"
+            cat "$scratch/out"
+            [ "$BELAY_PIGGYBACK-$transport" = implicit-shm ] || continue
+            fresh 2 mpi_piggyback threads-shm "${BENCH_PAIRS:-301}"
+            echo "the same under MPI_THREAD_MULTIPLE, one thread a rank"
             cat "$scratch/out"
         elif [ "$BELAY_PIGGYBACK" != implicit ] && grep -q "piggyback=$BELAY_PIGGYBACK is not in this version" "$scratch/log"; then
             echo "skipped: piggyback=$BELAY_PIGGYBACK is refused in this version"
