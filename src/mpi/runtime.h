@@ -63,7 +63,7 @@ typedef struct bl_request {
     uint8_t counted;      /* MPI_Request_get_status has shown its message to the program already */
     uint16_t call;        /* enum bl_call */
 } bl_request;
-enum { BL_RECENT = 256 };
+enum { BL_RECENT = 1024 };
 
 enum bl_counting { BL_COUNTING_NOT, BL_COUNTING_ALONE, BL_COUNTING_LOCKED };
 
@@ -301,9 +301,11 @@ static inline uint64_t bl_request_key(MPI_Request request)
     return (uint64_t)(uintptr_t)request;
 }
 
+/* MPI takes requests one after the other from pools, some 100 bytes apart: neighbours there are neighbours here, and do not
+ * meet as they would by chance. */
 static inline bl_request *bl_request_place(uint64_t key)
 {
-    return &bl_rt.recent[(key * 0x9e3779b97f4a7c15u) >> 56];
+    return &bl_rt.recent[(key >> 8) & (BL_RECENT - 1)];
 }
 
 static inline void bl_request_made(MPI_Request request, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer,
