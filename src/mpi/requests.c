@@ -139,8 +139,8 @@ void bl_request_enter(uint64_t key, enum bl_request_kind kind, enum bl_call call
         return;
     }
     int receives = kind == BL_REQ_RECV; /* a send was counted when it was started */
-    *r = (bl_request){ .key = key, .comm = way->comm, .slot = receives ? way->slot : NULL, .peer = peer, .tag = tag,
-                       .number = bl_rt.live.header->calls, .kind = (uint8_t)kind, .active = 1, .plain = (uint8_t)receives,
+    *r = (bl_request){ .key = key, .comm = way->comm, .slot = receives ? way->slot : &bl_rt.nowhere, .peer = peer, .tag = tag,
+                       .number = bl_rt.live.header->calls, .kind = (uint8_t)kind, .active = 1, .plain = 1,
                        .call = (uint16_t)call };
     bl_rt.active++;
 }

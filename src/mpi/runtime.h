@@ -59,7 +59,7 @@ typedef struct bl_request {
     uint64_t number;      /* of the call that made it */
     int peer, tag;
     uint8_t kind, active, persistent, cancelled, wants_status;
-    uint8_t plain;        /* its completion is one more in slot->received, and the end of it */
+    uint8_t plain;        /* its completion is one more in slot->received (of a send: in bl_rt.nowhere), and the end of it */
     uint8_t counted;      /* MPI_Request_get_status has shown its message to the program already */
     uint16_t call;        /* enum bl_call */
 } bl_request;
@@ -84,6 +84,7 @@ typedef struct bl_runtime {
     int rank, ranks;
     uint64_t calls_until; /* kill at this wrapped call; UINT64_MAX: never */
     bl_live live;
+    bl_live_slot nowhere; /* what counts for nothing is counted in */
     bl_way way[BL_WAYS];
 
     bl_comm **comm;           /* [comms] */
