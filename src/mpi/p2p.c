@@ -24,10 +24,10 @@ BELAY_API int MPI_Recv(void *buf, int count, MPI_Datatype datatype, int source, 
     return rc;
 }
 
-static BL_APART int receive(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm,
-                            MPI_Request *request)
+static BL_APART int receive_rarely(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm,
+                                   MPI_Request *request)
 {
-    if (!bl_enter()) return PMPI_Irecv(buf, count, datatype, source, tag, comm, request);
+    if (bl_to_nobody(source) || !bl_enter()) return PMPI_Irecv(buf, count, datatype, source, tag, comm, request);
     int rc = PMPI_Irecv(buf, count, datatype, source, tag, comm, request);
     if (rc == MPI_SUCCESS) bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, source, tag, 0);
     bl_leave();
@@ -36,8 +36,10 @@ static BL_APART int receive(void *buf, int count, MPI_Datatype datatype, int sou
 
 BELAY_API int MPI_Irecv(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm, MPI_Request *request)
 {
-    return bl_to_nobody(source) ? PMPI_Irecv(buf, count, datatype, source, tag, comm, request)
-                                : receive(buf, count, datatype, source, tag, comm, request);
+    if (bl_rarely(source)) return receive_rarely(buf, count, datatype, source, tag, comm, request);
+    bl_count_call();
+    int rc = PMPI_Irecv(buf, count, datatype, source, tag, comm, request);
+    return rc == MPI_SUCCESS ? bl_receive_made(*request, comm, source, tag) : rc;
 }
 
 BELAY_API int MPI_Sendrecv(const void *sendbuf, int sendcount, MPI_Datatype sendtype, int dest, int sendtag, void *recvbuf,
@@ -261,7 +263,7 @@ static int wait_all(int count, MPI_Request requests[], MPI_Status statuses[])
     int rc = PMPI_Waitall(count, requests, statuses);
     if (kept < count) bl_shared_completed((uint64_t)(count - kept));
     if (rc != MPI_SUCCESS) return failed(rc, kept, count, requests, MPI_STATUSES_IGNORE, 1);
-    for (int i = 0; i < kept; i++) bl_request_ended(handles[i], MPI_STATUS_IGNORE);
+    bl_requests_ended(kept, handles);
     return rc;
 }
 

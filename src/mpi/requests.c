@@ -145,6 +145,21 @@ void bl_request_enter(uint64_t key, enum bl_request_kind kind, enum bl_call call
     bl_rt.active++;
 }
 
+int bl_receive_made(MPI_Request request, MPI_Comm comm, int source, int tag)
+{
+    uint64_t key = bl_request_key(request);
+    const bl_way *way = bl_way_of(comm, source, tag);
+    bl_request *r = bl_request_place(key);
+    if (__builtin_expect(r->key || bl_rt.displaced || request == bl_rt.shared || !bl_way_leads(way, comm, source, tag), 0)) {
+        bl_request_made(request, BL_REQ_RECV, BL_CALL_Irecv, comm, source, tag, 0);
+        return MPI_SUCCESS;
+    }
+    *r = (bl_request){ .key = key, .comm = way->comm, .slot = way->slot, .peer = source, .tag = tag, .kind = BL_REQ_RECV,
+                       .number = bl_rt.live.header->calls, .active = 1, .plain = 1, .call = BL_CALL_Irecv };
+    bl_rt.active++;
+    return MPI_SUCCESS;
+}
+
 void bl_request_shared_enter(enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag)
 {
     bl_rt.shared_first = (bl_request){ .comm = bl_comm_of(comm), .number = bl_rt.live.header->calls, .peer = peer, .tag = tag,

@@ -316,6 +316,14 @@ static inline void bl_request_made(MPI_Request request, enum bl_request_kind kin
     else if (bl_rt.shared_many++ == 0) bl_request_shared_enter(kind, call, comm, peer, tag);
 }
 
+/* The wrapper of MPI_Irecv is in two parts: what is frequent, with as few registers as can be and a jump at its end; and what is
+ * rare, which is whole. */
+static inline int bl_rarely(int peer)
+{
+    return __builtin_expect(bl_rt.counting != BL_COUNTING_ALONE || peer == MPI_PROC_NULL, 0);
+}
+int bl_receive_made(MPI_Request request, MPI_Comm comm, int source, int tag); /* by MPI_Irecv; returns MPI_SUCCESS */
+
 /* What a wrapper does first that makes a request: with MPI_PROC_NULL it is the shared one, known before MPI is asked, so if
  * it is one more of several the wrapper has done its work and jumps to MPI.  (An erroneous call is counted too; MPI promises
  * nothing after one.) */
@@ -350,6 +358,32 @@ static inline void bl_request_ended(MPI_Request handle, const MPI_Status *status
     } else {
         bl_request_leave(key, status);
     }
+}
+
+/* `count` of them, where no status is looked at.  What is one and the same for many is added once: a window of messages is
+ * often of one channel. */
+static inline void bl_requests_ended(int count, const MPI_Request *handles)
+{
+    bl_live_slot *slot = NULL;
+    uint64_t received = 0, ended = 0;
+    for (int i = 0; i < count; i++) {
+        uint64_t key = bl_request_key(handles[i]);
+        bl_request *r = bl_request_place(key);
+        if (__builtin_expect(r->key != key || !r->plain, 0)) {
+            bl_request_leave(key, MPI_STATUS_IGNORE);
+            continue;
+        }
+        if (r->slot != slot) {
+            if (slot) slot->received += received;
+            slot = r->slot;
+            received = 0;
+        }
+        r->key = 0;
+        received++;
+        ended++;
+    }
+    if (slot) slot->received += received;
+    bl_rt.active -= ended;
 }
 
 static inline void bl_request_completed(MPI_Request handle, const MPI_Status *status)
