@@ -320,7 +320,7 @@ static inline void bl_request_made(MPI_Request request, enum bl_request_kind kin
  * rare, which is whole. */
 static inline int bl_rarely(int peer)
 {
-    return __builtin_expect(bl_rt.counting != BL_COUNTING_ALONE || peer == MPI_PROC_NULL, 0);
+    return __builtin_expect(bl_rt.counting != BL_COUNTING_ALONE || peer == MPI_PROC_NULL, 0) != 0;
 }
 int bl_receive_made(MPI_Request request, MPI_Comm comm, int source, int tag); /* by MPI_Irecv; returns MPI_SUCCESS */
 
