@@ -1,6 +1,6 @@
 #!/bin/sh
 # mpi_piggyback.sh - latency, message rate and collectives through Belay against the same without, over shared memory and TCP,
-# for each setting of piggyback; with markers in intervals of 100 sends.
+# for each setting of piggyback, with markers in intervals of 100 sends; over shared memory also under MPI_THREAD_MULTIPLE.
 . "${0%/*}/common.sh"
 BELAY_STABLE=process
 BELAY_CHECKPOINT=independent
@@ -19,6 +19,10 @@ for BELAY_PIGGYBACK in implicit marker header; do
         rm -rf "$BELAY_DIR"
         if launch 2 mpi_piggyback "$BELAY_PIGGYBACK-$transport" "${BENCH_PAIRS:-$pairs}"; then
             echo "piggyback=$BELAY_PIGGYBACK over $transport, 2 ranks; ns a message one way, or an operation"
+            cat "$scratch/out"
+            [ "$BELAY_PIGGYBACK-$transport" = implicit-shm ] || continue
+            fresh 2 mpi_piggyback threads-shm "${BENCH_PAIRS:-$pairs}"
+            echo "the same under MPI_THREAD_MULTIPLE, one thread a rank"
             cat "$scratch/out"
         else
             give_up "piggyback=$BELAY_PIGGYBACK over $transport failed"

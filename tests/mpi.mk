@@ -45,15 +45,19 @@ tests_mpi_variables_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_variables_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
 
 # every call against mpi.h, and the traps of counting
-mpi_coverage_scripts = tests/mpi/coverage.sh tests/mpi/traps.sh
+mpi_coverage_scripts = tests/mpi/coverage.sh tests/mpi/traps.sh tests/mpi/corners.sh
 MPI_TESTS += $(mpi_coverage_scripts)
 EXTRA_DIST += $(mpi_coverage_scripts)
+check_PROGRAMS += tests/mpi/corners
+tests_mpi_corners_SOURCES = tests/mpi/corners.c tests/mpi/totals.h
+tests_mpi_corners_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS) -pthread
+tests_mpi_corners_LDADD = src/mpi/libbelay.la libbl_store.la libbl_util.la $(MPI_LIBS) -lpthread
 check_PROGRAMS += tests/mpi/kernel
 tests_mpi_kernel_SOURCES = tests/mpi/kernel.c
 tests_mpi_kernel_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_kernel_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
 check_PROGRAMS += tests/mpi/traps
-tests_mpi_traps_SOURCES = tests/mpi/traps.c
+tests_mpi_traps_SOURCES = tests/mpi/traps.c tests/mpi/totals.h
 tests_mpi_traps_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_traps_LDADD = src/mpi/libbelay.la libbl_store.la libbl_util.la $(MPI_LIBS)
 

@@ -736,10 +736,12 @@ void bl_carry_several(int count, const int *indices, const MPI_Status *statuses)
     }
 }
 
-void bl_carry_failed(MPI_Request handle)
+/* A message longer than the program's buffer is an error, and delivered: without its rider. */
+void bl_carry_failed(MPI_Request handle, const MPI_Status *status)
 {
     bl_parcel *p = handle == bl_rt.shared ? NULL : bl_parcel_find(bl_request_key(handle));
     if (!p) return;
+    if (p->receives && p->comm && p->comm->handle != MPI_COMM_NULL) bl_received(p->comm->handle, status);
     if (p->persistent) {
         p->active = 0;
         bl_parcel_unpost(p);

@@ -32,7 +32,7 @@ void bl_carry_finish(void);            /* when all ranks have come to MPI_Finali
 int bl_carry_completed(uint64_t key, bl_live_slot *delivers, int undone, int ends, MPI_Status *status);
 /* These of bl_rt.handles are complete by one call: said of all before the first of them is. */
 void bl_carry_several(int count, const int *indices, const MPI_Status *statuses);
-void bl_carry_failed(MPI_Request handle); /* it is over, and MPI has said why */
+void bl_carry_failed(MPI_Request handle, const MPI_Status *status); /* it is over, and MPI has said why */
 
 int bl_carry_freed(MPI_Request *request); /* 1: it has taken care of MPI_Request_free */
 void bl_carry_type_freed(MPI_Datatype type);

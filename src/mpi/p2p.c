@@ -6,6 +6,12 @@
 
 #define WANTED(status, own) ((status) == MPI_STATUS_IGNORE ? &(own) : (status))
 
+/* A message longer than its buffer is an error, and delivered. */
+static int delivered(int rc)
+{
+    return rc == MPI_SUCCESS || rc == MPI_ERR_TRUNCATE;
+}
+
 BELAY_API int MPI_Recv(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm, MPI_Status *status)
 {
     if (!bl_enter_message()) return bl_under->Recv(buf, count, datatype, source, tag, comm, status);
@@ -13,14 +19,15 @@ BELAY_API int MPI_Recv(void *buf, int count, MPI_Datatype datatype, int source, 
     bl_wait_begin();
     int rc = PMPI_Recv(buf, count, datatype, source, tag, comm, s);
     bl_wait_end();
-    if (rc == MPI_SUCCESS) bl_received(comm, s);
+    if (delivered(rc)) bl_received(comm, s);
     bl_leave();
     return rc;
 }
 
-static BL_APART int receive(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm,
-                            MPI_Request *request)
+static BL_APART int receive_rarely(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm,
+                                   MPI_Request *request)
 {
+    if (bl_to_nobody(source)) return PMPI_Irecv(buf, count, datatype, source, tag, comm, request);
     if (!bl_enter_message()) return bl_under->Irecv(buf, count, datatype, source, tag, comm, request);
     int rc = PMPI_Irecv(buf, count, datatype, source, tag, comm, request);
     if (rc == MPI_SUCCESS) bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, source, tag, 0);
@@ -30,8 +37,10 @@ static BL_APART int receive(void *buf, int count, MPI_Datatype datatype, int sou
 
 BELAY_API int MPI_Irecv(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm, MPI_Request *request)
 {
-    return bl_to_nobody(source) ? PMPI_Irecv(buf, count, datatype, source, tag, comm, request)
-                                : receive(buf, count, datatype, source, tag, comm, request);
+    if (bl_rarely(source)) return receive_rarely(buf, count, datatype, source, tag, comm, request);
+    bl_count_call();
+    int rc = PMPI_Irecv(buf, count, datatype, source, tag, comm, request);
+    return rc == MPI_SUCCESS ? bl_receive_made(*request, comm, source, tag) : rc;
 }
 
 BELAY_API int MPI_Sendrecv(const void *sendbuf, int sendcount, MPI_Datatype sendtype, int dest, int sendtag, void *recvbuf,
@@ -46,7 +55,7 @@ BELAY_API int MPI_Sendrecv(const void *sendbuf, int sendcount, MPI_Datatype send
     int rc = PMPI_Sendrecv(sendbuf, sendcount, sendtype, dest, sendtag, recvbuf, recvcount, recvtype, source, recvtag,
                            comm, s);
     bl_wait_end();
-    if (rc == MPI_SUCCESS) bl_received(comm, s);
+    if (delivered(rc)) bl_received(comm, s);
     bl_leave();
     return rc;
 }
@@ -61,7 +70,7 @@ BELAY_API int MPI_Sendrecv_replace(void *buf, int count, MPI_Datatype datatype, 
     bl_wait_begin();
     int rc = PMPI_Sendrecv_replace(buf, count, datatype, dest, sendtag, source, recvtag, comm, s);
     bl_wait_end();
-    if (rc == MPI_SUCCESS) bl_received(comm, s);
+    if (delivered(rc)) bl_received(comm, s);
     bl_leave();
     return rc;
 }
@@ -160,30 +169,51 @@ static int completed(int count, const int *indices, MPI_Status *statuses)
     return rc;
 }
 
-/* Some failed, and the statuses say which: contents of the others are still to be put away, when that is ours to do. */
+/* It ended with an error, in which MPI has taken a handle that is not persistent: the message is no less delivered. */
+static void broken(MPI_Request handle, int taken, MPI_Status *status)
+{
+    if (carried()) bl_carry_failed(handle, status);
+    else if (taken) bl_request_completed(handle, status);
+}
+
+/* Some ended with an error, and the statuses say which: contents of the others are still to be put away, when that is ours. */
 static void partly_completed(int count, const int *indices, MPI_Status *statuses)
 {
-    if (!carried()) return;
-    bl_carry_several(count, indices, statuses);
+    if (carried()) bl_carry_several(count, indices, statuses);
     for (int i = 0; i < count; i++) {
         MPI_Request handle = bl_rt.handles[indices ? indices[i] : i];
         if (statuses[i].MPI_ERROR == MPI_ERR_PENDING || handle == MPI_REQUEST_NULL) continue;
-        if (statuses[i].MPI_ERROR != MPI_SUCCESS) bl_carry_failed(handle);
+        if (statuses[i].MPI_ERROR != MPI_SUCCESS) broken(handle, 1, &statuses[i]);
         else if (bl_request_completed(handle, &statuses[i])) statuses[i].MPI_ERROR = MPI_ERR_TRUNCATE;
     }
 }
 
-static int one_completed(int rc, MPI_Request handle, MPI_Status *status)
+static int among(MPI_Request handle, int count, const MPI_Request *requests)
 {
-    if (rc == MPI_SUCCESS) return bl_request_completed(handle, status);
-    if (carried()) bl_carry_failed(handle);
+    for (int i = 0; i < count; i++)
+        if (requests[i] == handle) return 1;
+    return 0;
+}
+
+/* `handles` of bl_rt.handles were waited for. */
+static int failed(int rc, int handles, int count, const MPI_Request *requests, MPI_Status *statuses)
+{
+    if (carried() && rc == MPI_ERR_IN_STATUS) partly_completed(handles, NULL, statuses);
+    for (int i = 0; !carried() && i < handles; i++)
+        if (!among(bl_rt.handles[i], count, requests))
+            bl_request_completed(bl_rt.handles[i], statuses == MPI_STATUSES_IGNORE ? MPI_STATUS_IGNORE : &statuses[i]);
     return rc;
 }
 
 /* One of bl_rt.handles, or none, MPI_UNDEFINED; after an error it may be anything. */
-static int any_completed(int rc, int count, int index, MPI_Status *status)
+static int any_completed(int rc, int count, int index, const MPI_Request *requests, MPI_Status *status)
 {
-    return index >= 0 && index < count ? one_completed(rc, bl_rt.handles[index], status) : rc;
+    int one = index >= 0 && index < count;
+    if (rc == MPI_SUCCESS) return one ? bl_request_completed(bl_rt.handles[index], status) : rc;
+    if (carried() && one) bl_carry_failed(bl_rt.handles[index], status);
+    for (int i = 0; !carried() && i < count; i++)
+        if (!among(bl_rt.handles[i], count, requests)) bl_request_completed(bl_rt.handles[i], status);
+    return rc;
 }
 
 static int test_one(MPI_Request *request, int *flag, MPI_Status *status)
@@ -191,7 +221,9 @@ static int test_one(MPI_Request *request, int *flag, MPI_Status *status)
     MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     MPI_Request handle = *request;
     int rc = PMPI_Test(request, flag, s);
-    return rc != MPI_SUCCESS || *flag ? one_completed(rc, handle, s) : rc;
+    if (rc == MPI_SUCCESS) return *flag ? bl_request_completed(handle, s) : rc;
+    broken(handle, *request != handle, s);
+    return rc;
 }
 
 static void remember(int count, const MPI_Request *requests)
@@ -205,9 +237,8 @@ static int test_all(int count, MPI_Request requests[], int *flag, MPI_Status sta
     remember(count, requests);
     MPI_Status *s = wanted_all(statuses);
     int rc = PMPI_Testall(count, requests, flag, s);
-    if (rc == MPI_SUCCESS && *flag) return completed(count, NULL, s);
-    if (rc == MPI_ERR_IN_STATUS) partly_completed(count, NULL, s);
-    return rc;
+    if (rc != MPI_SUCCESS) return failed(rc, count, count, requests, s);
+    return *flag ? completed(count, NULL, s) : rc;
 }
 
 static int test_any(int count, MPI_Request requests[], int *index, int *flag, MPI_Status *status)
@@ -216,7 +247,7 @@ static int test_any(int count, MPI_Request requests[], int *index, int *flag, MP
     remember(count, requests);
     MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     int rc = PMPI_Testany(count, requests, index, flag, s);
-    return rc == MPI_SUCCESS && !*flag ? rc : any_completed(rc, count, *index, s);
+    return rc == MPI_SUCCESS && !*flag ? rc : any_completed(rc, count, *index, requests, s);
 }
 
 typedef int some_call(int, MPI_Request[], int *, int[], MPI_Status[]);
@@ -227,21 +258,55 @@ static int some(some_call *call, int incount, MPI_Request requests[], int *outco
     remember(incount, requests);
     MPI_Status *s = wanted_all(statuses);
     int rc = call(incount, requests, outcount, indices, s);
-    if (rc == MPI_SUCCESS && *outcount != MPI_UNDEFINED) return completed(*outcount, indices, s);
+    if (*outcount == MPI_UNDEFINED) return rc;
+    if (rc == MPI_SUCCESS) return completed(*outcount, indices, s);
     if (rc == MPI_ERR_IN_STATUS) partly_completed(*outcount, indices, s);
+    return rc;
+}
+
+/* With several threads MPI waits without the lock (waits.c); but where contents have to be put away before the handle is
+ * another thread's, a wait is a test again and again. */
+static int tested(MPI_Request *request, MPI_Status *status)
+{
+    int rc, flag = 0;
+    for (unsigned turn = 0; (rc = test_one(request, &flag, status)) == MPI_SUCCESS && !flag; turn++) bl_let_others(turn);
+    return rc;
+}
+
+static int tested_all(int count, MPI_Request requests[], MPI_Status statuses[])
+{
+    int rc, flag = 0;
+    for (unsigned turn = 0; (rc = test_all(count, requests, &flag, statuses)) == MPI_SUCCESS && !flag; turn++) bl_let_others(turn);
+    return rc;
+}
+
+static int tested_any(int count, MPI_Request requests[], int *index, MPI_Status *status)
+{
+    int rc, flag = 0;
+    for (unsigned turn = 0; (rc = test_any(count, requests, index, &flag, status)) == MPI_SUCCESS && !flag; turn++) bl_let_others(turn);
+    return rc;
+}
+
+static int tested_some(int incount, MPI_Request requests[], int *outcount, int indices[], MPI_Status statuses[])
+{
+    int rc;
+    for (unsigned turn = 0; (rc = some(PMPI_Testsome, incount, requests, outcount, indices, statuses)) == MPI_SUCCESS && *outcount == 0; turn++)
+        bl_let_others(turn);
     return rc;
 }
 
 BELAY_API int MPI_Wait(MPI_Request *request, MPI_Status *status)
 {
     if (!bl_enter()) return PMPI_Wait(request, status);
-    int rc, flag = 0;
+    int rc;
     if (bl_rt.locked) {
-        for (unsigned turn = 0; (rc = test_one(request, &flag, status)) == MPI_SUCCESS && !flag; turn++) bl_let_others(turn);
+        rc = carried() ? tested(request, status) : bl_wait(request, status);
     } else {
         MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
         MPI_Request handle = *request;
-        rc = one_completed(PMPI_Wait(request, s), handle, s);
+        rc = PMPI_Wait(request, s);
+        if (rc == MPI_SUCCESS) rc = bl_request_completed(handle, s);
+        else broken(handle, *request != handle, s);
     }
     bl_leave();
     return rc;
@@ -260,9 +325,7 @@ static int wait_all_with_statuses(int count, MPI_Request requests[], MPI_Status 
     MPI_Status *s = wanted_all(statuses);
     remember(count, requests);
     int rc = PMPI_Waitall(count, requests, s);
-    if (rc == MPI_SUCCESS) return completed(count, NULL, s);
-    if (rc == MPI_ERR_IN_STATUS) partly_completed(count, NULL, s);
-    return rc;
+    return rc == MPI_SUCCESS ? completed(count, NULL, s) : failed(rc, count, count, requests, s);
 }
 
 static int wait_all(int count, MPI_Request requests[], MPI_Status statuses[])
@@ -274,9 +337,9 @@ static int wait_all(int count, MPI_Request requests[], MPI_Status statuses[])
     for (int i = 0; i < count; i++)
         if (requests[i] != common) handles[kept++] = requests[i];
     int rc = PMPI_Waitall(count, requests, statuses);
-    if (rc != MPI_SUCCESS) return rc;
     if (kept < count) bl_shared_completed((uint64_t)(count - kept));
-    for (int i = 0; i < kept; i++) bl_request_ended(handles[i], MPI_STATUS_IGNORE);
+    if (rc != MPI_SUCCESS) return failed(rc, kept, count, requests, MPI_STATUSES_IGNORE);
+    bl_requests_ended(kept, handles);
     return rc;
 }
 
@@ -284,8 +347,7 @@ BELAY_API int MPI_Waitall(int count, MPI_Request requests[], MPI_Status statuses
 {
     if (!bl_enter()) return PMPI_Waitall(count, requests, statuses);
     if (!bl_rt.locked) return wait_all(count, requests, statuses);
-    int rc, flag = 0;
-    for (unsigned turn = 0; (rc = test_all(count, requests, &flag, statuses)) == MPI_SUCCESS && !flag; turn++) bl_let_others(turn);
+    int rc = carried() ? tested_all(count, requests, statuses) : bl_wait_all(count, requests, statuses);
     bl_leave();
     return rc;
 }
@@ -304,15 +366,14 @@ static int wait_any(int count, MPI_Request requests[], int *index, MPI_Status *s
     remember(count, requests);
     MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     int rc = PMPI_Waitany(count, requests, index, s);
-    return any_completed(rc, count, *index, s);
+    return any_completed(rc, count, *index, requests, s);
 }
 
 BELAY_API int MPI_Waitany(int count, MPI_Request requests[], int *index, MPI_Status *status)
 {
     if (!bl_enter()) return PMPI_Waitany(count, requests, index, status);
     if (!bl_rt.locked) return wait_any(count, requests, index, status);
-    int rc, flag = 0;
-    for (unsigned turn = 0; (rc = test_any(count, requests, index, &flag, status)) == MPI_SUCCESS && !flag; turn++) bl_let_others(turn);
+    int rc = carried() ? tested_any(count, requests, index, status) : bl_wait_any(count, requests, index, status);
     bl_leave();
     return rc;
 }
@@ -329,9 +390,8 @@ BELAY_API int MPI_Waitsome(int incount, MPI_Request requests[], int *outcount, i
 {
     if (!bl_enter()) return PMPI_Waitsome(incount, requests, outcount, indices, statuses);
     if (!bl_rt.locked) return some(PMPI_Waitsome, incount, requests, outcount, indices, statuses);
-    int rc;
-    for (unsigned turn = 0; (rc = some(PMPI_Testsome, incount, requests, outcount, indices, statuses)) == MPI_SUCCESS && *outcount == 0; turn++)
-        bl_let_others(turn);
+    int rc = carried() ? tested_some(incount, requests, outcount, indices, statuses)
+                       : bl_wait_some(incount, requests, outcount, indices, statuses);
     bl_leave();
     return rc;
 }

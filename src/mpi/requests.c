@@ -74,9 +74,8 @@ static void let_go(bl_request *r)
     if (r->wants_status) want_status(r, 0);
 }
 
-static void erase(bl_request *r)
+static void take_out(bl_request *r)
 {
-    let_go(r);
     if (is_recent(r)) {
         r->key = 0;
         return;
@@ -91,6 +90,12 @@ static void erase(bl_request *r)
     }
     bl_rt.request[hole].key = 0;
     bl_rt.request_used--;
+}
+
+static void erase(bl_request *r)
+{
+    let_go(r);
+    take_out(r);
 }
 
 static int wild(const bl_request *r)
@@ -134,11 +139,27 @@ void bl_request_enter(uint64_t key, enum bl_request_kind kind, enum bl_call call
         enter(key, kind, call, comm, peer, tag, persistent);
         return;
     }
-    int receives = kind == BL_REQ_RECV, plain = receives && bl_rt.counting != BL_COUNTING_CARRIED; /* a send was counted when it was started */
-    *r = (bl_request){ .key = key, .comm = way->comm, .slot = receives ? way->slot : NULL, .peer = peer, .tag = tag,
-                       .number = bl_rt.live.header->calls, .kind = (uint8_t)kind, .active = 1, .plain = (uint8_t)plain,
+    int receives = kind == BL_REQ_RECV; /* a send was counted when it was started */
+    *r = (bl_request){ .key = key, .comm = way->comm, .slot = receives ? way->slot : &bl_rt.nowhere, .peer = peer, .tag = tag,
+                       .number = bl_rt.live.header->calls, .kind = (uint8_t)kind, .active = 1,
+                       .plain = bl_rt.counting != BL_COUNTING_CARRIED,
                        .call = (uint16_t)call };
     bl_rt.active++;
+}
+
+int bl_receive_made(MPI_Request request, MPI_Comm comm, int source, int tag)
+{
+    uint64_t key = bl_request_key(request);
+    const bl_way *way = bl_way_of(BL_RECEIVED, comm, source, tag);
+    bl_request *r = bl_request_place(key);
+    if (__builtin_expect(r->key || bl_rt.displaced || request == bl_rt.shared || !bl_way_leads(way, comm, source, tag), 0)) {
+        bl_request_made(request, BL_REQ_RECV, BL_CALL_Irecv, comm, source, tag, 0);
+        return MPI_SUCCESS;
+    }
+    *r = (bl_request){ .key = key, .comm = way->comm, .slot = way->slot, .peer = source, .tag = tag, .kind = BL_REQ_RECV,
+                       .number = bl_rt.live.header->calls, .active = 1, .plain = 1, .call = BL_CALL_Irecv };
+    bl_rt.active++;
+    return MPI_SUCCESS;
 }
 
 void bl_request_shared_enter(enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag)
@@ -197,6 +218,34 @@ int bl_request_leave(uint64_t key, MPI_Status *status)
     r->cancelled = r->counted = 0;
     want_status(r, wild(r));
     return rc;
+}
+
+/* --- while a thread waits for it (waits.c) --- */
+
+/* Out of the table, still outstanding.  Another thread may cancel it there, so it is asked whether it was. */
+void bl_request_take(MPI_Request handle, bl_request *taken)
+{
+    bl_request *r = handle == bl_rt.shared ? NULL : find(bl_request_key(handle));
+    taken->key = 0;
+    if (!r || r->persistent) return;
+    *taken = *r;
+    taken->cancelled = 1;
+    take_out(r);
+}
+
+void bl_request_finish(bl_request *taken, MPI_Status *status)
+{
+    count_completion(taken, status, 1);
+    if (taken->kind == BL_REQ_COLLECTIVE && taken->newcomm) bl_comm_named(taken->comm, *taken->newcomm);
+    let_go(taken);
+}
+
+void bl_request_return(const bl_request *taken)
+{
+    bl_request *r = new_entry(taken->key, 0);
+    if (!r) return;
+    *r = *taken;
+    r->plain = 0; /* its status is to be looked at */
 }
 
 void bl_request_freed(MPI_Request handle)
@@ -283,6 +332,7 @@ void bl_requests_want_comms(void)
     want_comms(bl_rt.recent, BL_RECENT);
     want_comms(bl_rt.request, bl_rt.request_slots);
     if (bl_rt.shared_many && bl_rt.shared_first.comm) bl_rt.shared_first.comm->wanted = 1;
+    bl_waits_want_comms();
 }
 
 int bl_scratch_grow(int count)
@@ -301,6 +351,7 @@ int bl_scratch_grow(int count)
 
 void bl_requests_free(void)
 {
+    bl_waits_free();
     free(bl_rt.request);
     free(bl_rt.statuses);
     free(bl_rt.handles);

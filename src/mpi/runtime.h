@@ -62,11 +62,11 @@ typedef struct bl_request {
     uint64_t number;      /* of the call that made it */
     int peer, tag;
     uint8_t kind, active, persistent, cancelled, wants_status;
-    uint8_t plain;        /* its completion is one more in slot->received, and the end of it */
+    uint8_t plain;        /* its completion is one more in slot->received (of a send: in bl_rt.nowhere), and the end of it */
     uint8_t counted;      /* MPI_Request_get_status has shown its message to the program already */
     uint16_t call;        /* enum bl_call */
 } bl_request;
-enum { BL_RECENT = 256 };
+enum { BL_RECENT = 1024 };
 
 enum bl_counting { BL_COUNTING_NOT, BL_COUNTING_ALONE, BL_COUNTING_LOCKED, BL_COUNTING_CARRIED };
 
@@ -87,6 +87,7 @@ typedef struct bl_runtime {
     int rank, ranks;
     uint64_t calls_until; /* kill at this wrapped call; UINT64_MAX: never */
     bl_live live;
+    bl_live_slot nowhere; /* what counts for nothing is counted in */
     bl_way way[2][BL_WAYS];
     enum bl_piggyback piggyback;
 
@@ -111,6 +112,7 @@ typedef struct bl_runtime {
     MPI_Status *statuses;     /* scratch for ..._IGNORE */
     MPI_Request *handles;     /* scratch: handles before a completion */
     int scratch;
+    struct bl_waiting *waiting; /* what threads wait for; waits.c */
     const char *refused;      /* a call after which the transitless check is not exact */
     bl_object *object;        /* [objects] windows and files */
     unsigned objects, object_room;
@@ -310,6 +312,9 @@ void bl_request_cancelled(MPI_Request handle);
 void bl_message_made(MPI_Message message, enum bl_call call, MPI_Comm comm, const MPI_Status *status);
 void bl_message_enter(MPI_Message message, enum bl_call call, MPI_Comm comm, const MPI_Status *status); /* counts nothing */
 void bl_message_gone(MPI_Message message);
+void bl_request_take(MPI_Request handle, bl_request *taken);
+void bl_request_finish(bl_request *taken, MPI_Status *status);
+void bl_request_return(const bl_request *taken);
 int bl_scratch_grow(int count);
 const bl_request *bl_request_outstanding(void); /* the oldest active one, NULL if none */
 void bl_requests_want_comms(void);            /* sets `wanted` of every communicator that a request refers to */
@@ -326,9 +331,11 @@ static inline uint64_t bl_request_key(MPI_Request request)
     return (uint64_t)(uintptr_t)request;
 }
 
+/* MPI takes requests one after the other from pools, some 100 bytes apart: neighbours there are neighbours here, and do not
+ * meet as they would by chance. */
 static inline bl_request *bl_request_place(uint64_t key)
 {
-    return &bl_rt.recent[(key * 0x9e3779b97f4a7c15u) >> 56];
+    return &bl_rt.recent[(key >> 8) & (BL_RECENT - 1)];
 }
 
 static inline void bl_request_made(MPI_Request request, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer,
@@ -337,6 +344,14 @@ static inline void bl_request_made(MPI_Request request, enum bl_request_kind kin
     if (request != bl_rt.shared) bl_request_enter(bl_request_key(request), kind, call, comm, peer, tag, persistent);
     else if (bl_rt.shared_many++ == 0) bl_request_shared_enter(kind, call, comm, peer, tag);
 }
+
+/* The wrapper of MPI_Irecv is in two parts: what is frequent, with as few registers as can be and a jump at its end; and what is
+ * rare, which is whole. */
+static inline int bl_rarely(int peer)
+{
+    return __builtin_expect(bl_rt.counting != BL_COUNTING_ALONE || peer == MPI_PROC_NULL, 0) != 0;
+}
+int bl_receive_made(MPI_Request request, MPI_Comm comm, int source, int tag); /* by MPI_Irecv; returns MPI_SUCCESS */
 
 /* What a wrapper does first that makes a request: with MPI_PROC_NULL it is the shared one, known before MPI is asked, so if
  * it is one more of several the wrapper has done its work and jumps to MPI.  (An erroneous call is counted too; MPI promises
@@ -374,12 +389,46 @@ static inline int bl_request_ended(MPI_Request handle, MPI_Status *status)
     return bl_request_leave(key, status);
 }
 
+/* `count` of them, where no status is looked at.  What is one and the same for many is added once: a window of messages is
+ * often of one channel. */
+static inline void bl_requests_ended(int count, const MPI_Request *handles)
+{
+    bl_live_slot *slot = NULL;
+    uint64_t received = 0, ended = 0;
+    for (int i = 0; i < count; i++) {
+        uint64_t key = bl_request_key(handles[i]);
+        bl_request *r = bl_request_place(key);
+        if (__builtin_expect(r->key != key || !r->plain, 0)) {
+            bl_request_leave(key, MPI_STATUS_IGNORE);
+            continue;
+        }
+        if (r->slot != slot) {
+            if (slot) slot->received += received;
+            slot = r->slot;
+            received = 0;
+        }
+        r->key = 0;
+        received++;
+        ended++;
+    }
+    if (slot) slot->received += received;
+    bl_rt.active -= ended;
+}
+
 static inline int bl_request_completed(MPI_Request handle, MPI_Status *status)
 {
     if (handle != bl_rt.shared) return bl_request_ended(handle, status);
     bl_shared_completed(1);
     return MPI_SUCCESS;
 }
+
+/* --- waits under MPI_THREAD_MULTIPLE (waits.c); with the lock held, which they leave while MPI waits --- */
+int bl_wait(MPI_Request *request, MPI_Status *status);
+int bl_wait_all(int count, MPI_Request requests[], MPI_Status statuses[]);
+int bl_wait_any(int count, MPI_Request requests[], int *index, MPI_Status *status);
+int bl_wait_some(int count, MPI_Request requests[], int *outcount, int indices[], MPI_Status statuses[]);
+void bl_waits_want_comms(void);
+void bl_waits_free(void);
 
 /* --- safe points (checkpoint.c), recovery (recover.c), variables (variables.c) --- */
 int bl_safe_points_init(bl_error *err);

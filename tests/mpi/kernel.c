@@ -4,7 +4,7 @@
  * those with a frame of libbelay or of this program nearer than any of another library, so that what MPI asks is not
  * counted, whatever Belay's wrapper called it.  No privilege is needed.
  *
- *     kernel
+ *     kernel [threads]     threads: under MPI_THREAD_MULTIPLE, with one
  */
 #include <mpi.h>
 #include <stdio.h>
@@ -176,9 +176,9 @@ static int said(const char *text, long many)
 
 int main(int argc, char **argv)
 {
-    int a = 1, b, ranks;
+    int a = 1, b, ranks, level;
     MPI_Request p[2];
-    MPI_Init(&argc, &argv);
+    MPI_Init_thread(&argc, &argv, argc > 1 ? MPI_THREAD_MULTIPLE : MPI_THREAD_SINGLE, &level);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
     next = (rank + 1) % ranks;

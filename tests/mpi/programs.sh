@@ -57,6 +57,16 @@ if installed NPopenmpi netpipe-openmpi; then
     four_ways netpipe 2 netpipe_says NPopenmpi -i -u 20000 -n 10 -o "$scratch/np.out"
 fi
 
+# --- ScaLAPACK's own tests: Fortran, BLACS, communicators by the dozen; they compare what comes out with what has to ---
+scalapack_says() { sed -n 's/ \{1,\}[0-9.E+-]*\.[0-9.E+-]*//g; /PASSED/p; /tests completed/p' "$log" | sort; }
+scalapack=$(ls -d /usr/lib/*/scalapack/openmpi-tests 2>/dev/null | head -n 1)
+if [ -z "$scalapack" ]; then
+    echo "skipped: ScaLAPACK's tests are not installed (package scalapack-mpi-test)"
+else
+    cp /usr/share/scalapack/LU.dat "$work"
+    three_ways scalapack 4 scalapack_says "$scalapack/xdlu"
+fi
+
 # --- mpi4py: Python, all threads may call MPI, libmpi is loaded late ---
 mpi4py_says() { grep -E '^(Hello|sum|ring)' "$log" | sort; }
 python=/usr/bin/python3     # the one Debian's modules are installed for

@@ -2,8 +2,7 @@
  *
  *     traps WAY...
  *
- * Every rank does the same with its neighbours in a ring, so each knows its own counters.  The table is read from its file,
- * as `belay line` does after a death.
+ * Every rank does the same with its neighbours in a ring, so each knows its own counters.
  */
 #include <dlfcn.h>
 #include <inttypes.h>
@@ -16,12 +15,10 @@
 
 #include <belay.h>
 
-#include "store/live.h"
+#include "totals.h"
 
 enum { MANY = 100000, TAGS = 1000000, THREADS = 4, EACH = 5000 };
 
-static int rank, ranks, next, before, incarnation;
-static const char *way;
 static volatile uint64_t allocations, locks;
 
 /* --- a hook on what a message must not do --- */
@@ -51,47 +48,6 @@ HOOK int pthread_mutex_lock(pthread_mutex_t *mutex)
     if (!real) *(void **)&real = dlsym(RTLD_NEXT, "pthread_mutex_lock");
     WATCH(locks);
     return real(mutex);
-}
-
-/* --- the counters --- */
-
-typedef struct totals { uint64_t sent, received, collectives, channels, bytes; } totals;
-
-static void fail(const char *what)
-{
-    printf("%s rank %d: WRONG: %s\n", way, rank, what);
-    fflush(stdout);
-    MPI_Abort(MPI_COMM_WORLD, 9);
-}
-
-static totals read_totals(void)
-{
-    bl_store *store;
-    bl_live live;
-    bl_error err = { 0, "" };
-    totals t = { 0 };
-    if (bl_store_open(getenv("BELAY_DIR"), BL_STABLE_PROCESS, &store, &err)) fail(err.text);
-    if (bl_live_read(store, (uint32_t)rank, (uint32_t)incarnation, &live, &err)) fail(err.text);
-    for (uint32_t i = 0; i < live.header->channel_slots; i++) {
-        t.sent += live.slot[i].sent;
-        t.received += live.slot[i].received;
-        t.channels += live.slot[i].comm != 0;
-    }
-    for (uint32_t i = 0; i < live.header->collective_slots; i++) t.collectives += live.collective[i].started;
-    t.bytes = live.header->channel_slots * sizeof *live.slot;
-    bl_live_free(&live);
-    bl_store_close(store);
-    return t;
-}
-
-static void expect(totals was, uint64_t sent, uint64_t received, uint64_t collectives)
-{
-    char text[200];
-    totals now = read_totals();
-    snprintf(text, sizeof text, "counted %" PRIu64 " sent, %" PRIu64 " received, %" PRIu64 " collectives; done %" PRIu64 ", %" PRIu64 ", %" PRIu64,
-             now.sent - was.sent, now.received - was.received, now.collectives - was.collectives, sent, received, collectives);
-    if (now.sent - was.sent != sent || now.received - was.received != received || now.collectives - was.collectives != collectives)
-        fail(text);
 }
 
 /* --- the ways --- */
@@ -160,16 +116,7 @@ static void idup(void)
         MPI_Sendrecv(&a, 1, MPI_INT, rank, 8 + i, &b, 1, MPI_INT, rank, 8 + i, copy[i], MPI_STATUS_IGNORE);
     }
     expect(was, 2, 2, 0);
-    bl_store *store;
-    bl_live live;
-    bl_error err = { 0, "" };
-    uint64_t mine[2] = { 0, 0 }, first[2];
-    if (bl_store_open(getenv("BELAY_DIR"), BL_STABLE_PROCESS, &store, &err)) fail(err.text);
-    if (bl_live_read(store, (uint32_t)rank, (uint32_t)incarnation, &live, &err)) fail(err.text);
-    for (uint32_t i = 0; i < live.header->channel_slots; i++)
-        if (live.slot[i].comm && (live.slot[i].tag == 8 || live.slot[i].tag == 9)) mine[live.slot[i].tag - 8] = live.slot[i].comm;
-    bl_live_free(&live);
-    bl_store_close(store);
+    uint64_t mine[2] = { channel(rank, 8).comm, channel(rank, 9).comm }, first[2];
     memcpy(first, mine, sizeof first);
     MPI_Bcast(first, 2, MPI_UINT64_T, 0, MPI_COMM_WORLD);
     if (!mine[0] || mine[0] == mine[1] || memcmp(first, mine, sizeof first)) fail("the copies have not the same ids on all ranks");
@@ -304,18 +251,32 @@ static void hook(void)
     allocations = 0;
 }
 
+static void complete(int how, MPI_Request *r)
+{
+    int flag = 0, index, n, indices[2];
+    switch (how) {
+    case 0: MPI_Waitall(2, r, MPI_STATUSES_IGNORE); break;
+    case 1: while (!flag) MPI_Testall(2, r, &flag, MPI_STATUSES_IGNORE); break;
+    case 2: for (int k = 0; k < 2; k++) MPI_Waitany(2, r, &index, MPI_STATUS_IGNORE); break;
+    case 3: for (int done = 0; done < 2; done += n) MPI_Waitsome(2, r, &n, indices, MPI_STATUSES_IGNORE); break;
+    default: for (int k = 2; k-- > 0;) MPI_Wait(&r[k], MPI_STATUS_IGNORE);
+    }
+}
+
 static void *talk(void *argument)
 {
-    int thread = (int)(intptr_t)argument, a = thread, b, flag;
+    int thread = (int)(intptr_t)argument, a = thread, b;
     MPI_Request r[2];
     for (int i = 0; i < EACH; i++) {
-        int tag = i % 2 ? 50 : 60 + thread; /* one channel of all threads, and one of its own */
-        MPI_Irecv(&b, 1, MPI_INT, before, tag, MPI_COMM_WORLD, &r[0]);
-        if (i % 3 == 0) MPI_Send(&a, 1, MPI_INT, next, tag, MPI_COMM_WORLD);
-        else MPI_Isend(&a, 1, MPI_INT, next, tag, MPI_COMM_WORLD, &r[1]);
-        if (i % 3 == 0) MPI_Wait(&r[0], MPI_STATUS_IGNORE);
-        else if (i % 3 == 1) MPI_Waitall(2, r, MPI_STATUSES_IGNORE);
-        else for (flag = 0; !flag;) MPI_Testall(2, r, &flag, MPI_STATUSES_IGNORE);
+        int tag = i % 2 ? 50 : 60 + thread, any = i % 2 == 0 && i % 3 == 0; /* one channel of all threads, and one of its own */
+        MPI_Irecv(&b, 1, MPI_INT, any ? MPI_ANY_SOURCE : before, tag, MPI_COMM_WORLD, &r[0]);
+        if (i % 7 == 0) {
+            MPI_Send(&a, 1, MPI_INT, next, tag, MPI_COMM_WORLD);
+            MPI_Wait(&r[0], MPI_STATUS_IGNORE);
+        } else {
+            MPI_Isend(&a, 1, MPI_INT, next, tag, MPI_COMM_WORLD, &r[1]);
+            complete(i % 5, r);
+        }
     }
     return NULL;
 }
@@ -340,13 +301,7 @@ int main(int argc, char **argv)
     };
     int level, multiple = argc > 1 && !strcmp(argv[1], "threads");
     MPI_Init_thread(&argc, &argv, multiple ? MPI_THREAD_MULTIPLE : MPI_THREAD_SERIALIZED, &level);
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
-    next = (rank + 1) % ranks;
-    before = (rank + ranks - 1) % ranks;
-    belay_status status;
-    belay_recover(&status);
-    incarnation = status.incarnation;
+    totals_begin();
     for (int i = 1; i < argc; i++)
         for (size_t k = 0; k < sizeof ways / sizeof *ways; k++) {
             if (strcmp(argv[i], ways[k].name)) continue;

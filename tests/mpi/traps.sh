@@ -16,13 +16,16 @@ run own --checkpoint independent --every 1 --stable process "$programs/traps" ta
 check "tags counted together: each rank on its own may not" test "$(count '^tags rank [0-3]: checkpoint code -9')" = 4
 check "tags counted together: says why" says 'no checkpoint at safe point 1: there are more (communicator, peer, tag) channels than'
 
-run kernel --every 1 --stable process "$programs/kernel"
-if says '^skipped: '; then
-    echo "skipped: the test that nothing is asked of the kernel ($(sed -n 's/^skipped: //p' "$log" | head -n 1))"
-else
-    check "a message asks nothing of the kernel" test "$(count '^rank [0-3]: nothing is asked of the kernel, 0')" = 4
+for level in "" threads; do
+    run "kernel$level" --every 1 --stable process "$programs/kernel" $level
+    if says '^skipped: '; then
+        echo "skipped: the test that nothing is asked of the kernel ($(sed -n 's/^skipped: //p' "$log" | head -n 1))"
+        continue
+    fi
+    check "a message asks nothing of the kernel${level:+, under MPI_THREAD_MULTIPLE}" \
+        test "$(count '^rank [0-3]: nothing is asked of the kernel, 0')" = 4
     check "it does not change what the program does" ended 0
-fi
+done
 
 run windows --every 1 --stable process "$programs/traps" windows
 check "windows: fences, posts and completions are counted" test "$(count '^windows rank [0-3]: the truth')" = 4
