@@ -765,6 +765,11 @@ int bl_carry_freed(MPI_Request *request)
     return 1;
 }
 
+void bl_carry_probed(MPI_Comm comm, MPI_Status *status)
+{
+    if (in_header) bl_parcel_probed(bl_comm_of(comm), status);
+}
+
 void bl_carry_type_freed(MPI_Datatype type)
 {
     if (type != MPI_DATATYPE_NULL) bl_parcels_type_freed(type);

@@ -118,7 +118,7 @@ static void what_this_version_lacks_is_refused(void **state)
 {
     (void)state;
     static const char *const lacks[][2] = {
-        { "stable", "node" }, { "checkpoint", "induced" }, { "logging", "causal" }, { "recovery", "injob" }, { "piggyback", "header" },
+        { "stable", "node" }, { "checkpoint", "uncoordinated" }, { "logging", "causal" }, { "recovery", "injob" }, { "piggyback", "vector" },
     };
     for (size_t i = 0; i < sizeof lacks / sizeof *lacks; i++) {
         bl_settings s;
