@@ -5,7 +5,8 @@
  *                                   begins with "threads" it is one thread under MPI_THREAD_MULTIPLE
  *
  * With markers each block is 100 sends in an interval of its own: a checkpoint with nothing in it is taken before each, with or
- * without Belay's wrappers, and a few messages warm up what it has displaced; the marker is sent in the measured part.
+ * without Belay's wrappers, and a few messages of both kinds, on other channels, warm up what it has displaced; the marker of the
+ * channel is sent in the measured part.
  */
 #include <mpi.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ typedef struct calls {
 static const calls wrapped = { MPI_Send, MPI_Recv, MPI_Isend, MPI_Irecv, MPI_Waitall, MPI_Barrier, MPI_Allreduce, MPI_Bcast };
 static const calls direct = { PMPI_Send, PMPI_Recv, PMPI_Isend, PMPI_Irecv, PMPI_Waitall, PMPI_Barrier, PMPI_Allreduce, PMPI_Bcast };
 
-static int rank, intervals;
+static int rank, intervals, channel; /* channel: added to the tags */
 static char *out, *in;
 
 /* --- what is measured: `times` of it, of `size` bytes --- */
@@ -41,9 +42,9 @@ static char *out, *in;
 static void ping_pong(const calls *c, int size, int times)
 {
     for (int i = 0; i < times; i++) {
-        if (rank == 0) c->send(out, size, MPI_BYTE, 1, 0, MPI_COMM_WORLD);
-        c->recv(in, size, MPI_BYTE, !rank, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-        if (rank == 1) c->send(out, size, MPI_BYTE, 0, 0, MPI_COMM_WORLD);
+        if (rank == 0) c->send(out, size, MPI_BYTE, 1, channel, MPI_COMM_WORLD);
+        c->recv(in, size, MPI_BYTE, !rank, channel, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+        if (rank == 1) c->send(out, size, MPI_BYTE, 0, channel, MPI_COMM_WORLD);
     }
 }
 
@@ -58,12 +59,12 @@ static void window(const calls *c, int size, int times)
     int many = window_of(size);
     for (int w = 0; w < times; w++) {
         for (int i = 0; i < many; i++) {
-            if (rank == 0) c->isend(out, size, MPI_BYTE, 1, 1, MPI_COMM_WORLD, &request[i]);
-            else c->irecv(in + (size_t)i * (size_t)size, size, MPI_BYTE, 0, 1, MPI_COMM_WORLD, &request[i]);
+            if (rank == 0) c->isend(out, size, MPI_BYTE, 1, channel + 1, MPI_COMM_WORLD, &request[i]);
+            else c->irecv(in + (size_t)i * (size_t)size, size, MPI_BYTE, 0, channel + 1, MPI_COMM_WORLD, &request[i]);
         }
         c->waitall(many, request, MPI_STATUSES_IGNORE);
-        if (rank == 0) c->recv(in, 0, MPI_BYTE, 1, 2, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-        else c->send(out, 0, MPI_BYTE, 0, 2, MPI_COMM_WORLD);
+        if (rank == 0) c->recv(in, 0, MPI_BYTE, 1, channel + 2, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+        else c->send(out, 0, MPI_BYTE, 0, channel + 2, MPI_COMM_WORLD);
     }
 }
 
@@ -96,6 +97,9 @@ static void begin_interval(body *run, int size)
     belay_status status;
     if (belay_checkpoint(&status) || !status.taken) MPI_Abort(MPI_COMM_WORLD, 3);
     PMPI_Barrier(MPI_COMM_WORLD);
+    channel = 10;
+    run(&wrapped, size, 10);
+    channel = 0;
     run(&direct, size, 10);
 }
 

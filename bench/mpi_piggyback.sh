@@ -8,7 +8,7 @@ export BELAY_EVERY BELAY_PIGGYBACK BELAY_STABLE BELAY_CHECKPOINT
 
 for BELAY_PIGGYBACK in implicit marker header; do
     case $BELAY_PIGGYBACK in # with markers, checkpoints are what makes intervals
-        marker) BELAY_EVERY=1 pairs=101 ;;
+        marker) BELAY_EVERY=1 pairs=61 ;;
         *) BELAY_EVERY=never pairs=301 ;;
     esac
     for transport in shm tcp; do

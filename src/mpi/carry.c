@@ -121,14 +121,18 @@ static int send_small(send_call *call, const void *buf, size_t bytes, int dest, 
     return rc;
 }
 
-static int send_large(send_call *call, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm, bl_way *way)
+/* The trailer goes out while MPI looks for the receiver. */
+static int send_large(isend_call *start, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm, bl_way *way)
 {
     bl_rider rider = bl_ride_here();
     bl_beside what = { .comm = way->comm->id, .tag = tag, .interval = rider.interval, .index = rider.index,
                        .incarnation = bl_rt.incarnation };
     way->slot->sent++;
-    int rc = bl_beside_send(way->slot->peer, &what, NULL, 1);
-    return rc ? say_to_handler(comm, rc) : call(buf, count, type, dest, tag, comm);
+    MPI_Request request;
+    int rc = start(buf, count, type, dest, tag, comm, &request);
+    if (rc) return rc;
+    rc = bl_beside_send(way->slot->peer, &what, NULL, 1);
+    return rc ? say_to_handler(comm, rc) : PMPI_Wait(&request, MPI_STATUS_IGNORE);
 }
 
 static int send(send_call *call, isend_call *start, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm)
@@ -138,7 +142,7 @@ static int send(send_call *call, isend_call *start, const void *buf, int count, 
     bl_way *way = short_way(count, type, dest, tag, comm, &bytes);
     if (__builtin_expect(way != NULL, 1))
         return leave(bytes <= BL_INLINE ? send_small(call, buf, bytes, dest, tag, comm, way)
-                                        : send_large(call, buf, count, type, dest, tag, comm, way));
+                                        : send_large(start, buf, count, type, dest, tag, comm, way));
     bl_parcel p;
     int rc = depart(&p, buf, count, type, dest, tag, comm);
     if (rc == MPI_SUCCESS && !bl_rt.locked) rc = bl_parcel_sent(&p, 1);
@@ -765,6 +769,11 @@ int bl_carry_freed(MPI_Request *request)
     *request = MPI_REQUEST_NULL;
     look_after_freed();
     return 1;
+}
+
+void bl_carry_probed(MPI_Comm comm, MPI_Status *status)
+{
+    if (in_header) bl_parcel_probed(bl_comm_of(comm), status);
 }
 
 void bl_carry_type_freed(MPI_Datatype type)

@@ -34,6 +34,7 @@ int bl_carry_completed(uint64_t key, bl_live_slot *delivers, int undone, int end
 void bl_carry_several(int count, const int *indices, const MPI_Status *statuses);
 void bl_carry_failed(MPI_Request handle, const MPI_Status *status); /* it is over, and MPI has said why */
 
+void bl_carry_probed(MPI_Comm comm, MPI_Status *status); /* by us: makes it say what the program would be shown */
 int bl_carry_freed(MPI_Request *request); /* 1: it has taken care of MPI_Request_free */
 void bl_carry_type_freed(MPI_Datatype type);
 int bl_carry_buffered(void);              /* messages of MPI_Bsend are still under way */

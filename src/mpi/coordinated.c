@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mpi/carry.h"
 #include "mpi/checkpoint.h"
 #include "protocol/coordinated.h"
 #include "util/clock.h"
@@ -298,6 +299,7 @@ static int unreceived(char *text, size_t size)
         MPI_Comm comm = bl_rt.comm[i]->handle;
         PMPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, comm, &there, &status);
         if (!there) continue;
+        bl_carry_probed(comm, &status);
         PMPI_Get_count(&status, MPI_BYTE, &bytes);
         bl_comm_text(comm, name, sizeof name);
         snprintf(text, size, "a message of %d bytes from rank %d, tag %d on %s, has arrived and is not received", bytes,

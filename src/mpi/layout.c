@@ -6,7 +6,7 @@
 #include "mpi/parcel.h"
 
 bl_layout bl_layouts[BL_LAYOUTS];
-static MPI_Comm alone = MPI_COMM_NULL; /* errors come back, whatever the program has said of MPI_COMM_SELF; and no receive of its is open here */
+static MPI_Comm alone = MPI_COMM_NULL; /* our own: errors come back, and no receive of the program's is open on it */
 
 static int contiguous(MPI_Datatype type);
 

@@ -9,7 +9,8 @@
  *
  * So each wire size stands for one size of payload, also to a probe: 0 to T-1 the second row, T to L the first, the rest the
  * third.  What goes on our communicator is small enough to arrive whatever the receiver does, and nothing that its sender may
- * wait for comes between the two; so whoever has the message may wait for it.  The k-th on a channel belongs to the k-th.  A receive is always posted with room for what may come, never after something was read.
+ * wait for comes between the two; so whoever has the message may wait for it.  The k-th on a channel belongs to the k-th.  A
+ * receive is always posted with room for what may come, never after something was read.
  *
  * A message to oneself goes as it is (the note of its interval stays here), and so do all on a communicator with ranks outside
  * MPI_COMM_WORLD, and all when the riders come as markers: then a parcel is only where the contents are to be found.

@@ -67,5 +67,19 @@ for how in marker header; do
     run "folded-$how" --every 1 --stable process --piggyback "$how" "$programs/traffic" 8 5 7000
     check "more tags than the table holds, $how" test "$(count '7 checkpoints were the truth')" = 4
 done
+ways="eager rendezvous synchronous irecv isend persistent ibarrier mprobe freed"
+run transit --every 1 --stable process --keep 100 --piggyback header "$programs/breaker" $ways
+for way in $ways; do
+    check "$way: refused with something under way" says "^$way rank . broken code -9"
+    check "$way: the next clean safe point is a checkpoint" test "$(count "^$way rank . clean code 0")" = 4
+done
+
+set_reference --size 128 --steps 100 --quiet
+for how in marker header; do
+    run "killed-$how" --checkpoint independent --every 7,5,9,6 --stable process --piggyback "$how" --kill 1@step=43 \
+        "$heat2d" --size 128 --steps 100 --quiet
+    check "killed, $how: the result is that of a run without failures" same_result
+    check "killed, $how: it was restarted" says 'relaunching (restart 1'
+done
 check "nobody is left behind" nobody_left
 summary
