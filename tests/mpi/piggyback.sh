@@ -44,9 +44,11 @@ for how in implicit marker header; do
     check "a dependency that does not exist is missed, $how" says 'WRONG: .*there were'
 done
 
-ways="hang truncated arguments synchronous buffered ready freed nobody many"
 for how in implicit marker header; do
     for threads in "" threads; do
+        # Open MPI 4.1's own MPI_Waitall does not return from such a message under MPI_THREAD_MULTIPLE; with headers it is not asked.
+        ways="hang arguments synchronous buffered ready freed nobody many"
+        [ "$threads" != threads ] || [ $how = header ] && ways="$ways truncated"
         run "ways-$how-$threads" --checkpoint independent --every never --piggyback "$how" "$programs/carried" $threads $ways
         for way in $ways; do
             check "$way, $how $threads: as without Belay" test "$(count "^$way rank [0-3]: as without")" = 4
