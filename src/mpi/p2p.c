@@ -126,8 +126,9 @@ BELAY_API int MPI_Imrecv(void *buf, int count, MPI_Datatype datatype, MPI_Messag
 BELAY_API int MPI_Start(MPI_Request *request)
 {
     if (!bl_enter_message()) return bl_under->Start(request);
+    int counted = bl_request_started(*request); /* before, as any send: whoever has received it finds it sent */
     int rc = PMPI_Start(request);
-    if (rc == MPI_SUCCESS) bl_request_started(*request);
+    if (rc != MPI_SUCCESS && counted) bl_request_not_started(*request);
     bl_leave();
     return rc;
 }
@@ -135,8 +136,8 @@ BELAY_API int MPI_Start(MPI_Request *request)
 BELAY_API int MPI_Startall(int count, MPI_Request requests[])
 {
     if (!bl_enter_message()) return bl_under->Startall(count, requests);
-    int rc = PMPI_Startall(count, requests);
-    for (int i = 0; rc == MPI_SUCCESS && i < count; i++) bl_request_started(requests[i]);
+    for (int i = 0; i < count; i++) bl_request_started(requests[i]);
+    int rc = PMPI_Startall(count, requests); /* after an error MPI says nothing of which it has started */
     bl_leave();
     return rc;
 }

@@ -169,16 +169,25 @@ void bl_request_shared_enter(enum bl_request_kind kind, enum bl_call call, MPI_C
     bl_rt.active++;
 }
 
-void bl_request_started(MPI_Request request)
+int bl_request_started(MPI_Request request)
 {
     bl_request *r = find(bl_request_key(request));
-    if (!r || r->active) return;
+    if (!r || r->active) return 0;
     r->active = 1;
     r->number = bl_rt.live.header->calls;
     bl_rt.active++;
-    if (r->kind != BL_REQ_SEND || !r->slot) return;
+    if (r->kind != BL_REQ_SEND || !r->slot) return 1;
     if (bl_rt.piggyback == BL_PIGGYBACK_MARKER) bl_ride_first(r->slot);
     r->slot->sent++;
+    return 1;
+}
+
+void bl_request_not_started(MPI_Request request)
+{
+    bl_request *r = find(bl_request_key(request));
+    if (!r) return;
+    deactivate(r);
+    if (r->kind == BL_REQ_SEND && r->slot) r->slot->sent--;
 }
 
 static bl_live_slot *slot_of(const bl_request *r, const MPI_Status *status)

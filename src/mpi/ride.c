@@ -148,7 +148,7 @@ int bl_ride_told(const bl_live_slot *slot, uint64_t number, bl_rider *rider)
 static void post(unsigned i)
 {
     ride.in[i].interval = 0;
-    PMPI_Irecv(&ride.in[i], (int)sizeof(marker), MPI_BYTE, MPI_ANY_SOURCE, 0, ride.comm, &ride.arriving[i]);
+    PMPI_Start(&ride.arriving[i]);
 }
 
 /* It should have been here before the messages it is about; what was delivered meanwhile was taken for older than it is. */
@@ -310,7 +310,10 @@ int bl_ride_init(bl_error *err)
         return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for what rides on messages");
     PMPI_Comm_dup(MPI_COMM_WORLD, &ride.comm);
     PMPI_Comm_set_errhandler(ride.comm, MPI_ERRORS_ARE_FATAL);
-    for (unsigned i = 0; i < POSTED; i++) post(i);
+    for (unsigned i = 0; i < POSTED; i++) {
+        PMPI_Recv_init(&ride.in[i], (int)sizeof(marker), MPI_BYTE, MPI_ANY_SOURCE, 0, ride.comm, &ride.arriving[i]);
+        post(i);
+    }
     for (unsigned i = 0; i < OUT; i++) ride.leaving[i] = MPI_REQUEST_NULL;
     return BELAY_OK;
 }
@@ -325,6 +328,7 @@ void bl_ride_finish(void)
     for (unsigned i = 0; i < POSTED; i++) {
         PMPI_Cancel(&ride.arriving[i]);
         PMPI_Wait(&ride.arriving[i], MPI_STATUS_IGNORE);
+        PMPI_Request_free(&ride.arriving[i]);
     }
     PMPI_Comm_free(&ride.comm);
 }

@@ -302,7 +302,8 @@ void bl_info_done(MPI_Info kept, MPI_Info info);
 /* --- requests (requests.c) --- */
 void bl_request_enter(uint64_t key, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,
                       int persistent);
-void bl_request_started(MPI_Request request);
+int bl_request_started(MPI_Request request);      /* a persistent one, before MPI starts it; 1: it was not under way */
+void bl_request_not_started(MPI_Request request); /* it was not, and MPI has said why */
 int bl_request_leave(uint64_t key, MPI_Status *status); /* MPI_SUCCESS, or what carry.c found wrong with the message */
 void bl_request_shared_enter(enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag);
 void bl_request_freed(MPI_Request handle);
