@@ -37,10 +37,10 @@ static BL_APART int receive_rarely(void *buf, int count, MPI_Datatype datatype, 
 
 BELAY_API int MPI_Irecv(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm, MPI_Request *request)
 {
-    if (bl_rarely(source)) return receive_rarely(buf, count, datatype, source, tag, comm, request);
-    bl_count_call();
+    const bl_way *way = bl_way_at_hand(BL_RECEIVED, comm, source, tag);
+    if (!way || !bl_count_frequent()) return receive_rarely(buf, count, datatype, source, tag, comm, request);
     int rc = PMPI_Irecv(buf, count, datatype, source, tag, comm, request);
-    return rc == MPI_SUCCESS ? bl_receive_made(*request, comm, source, tag) : rc;
+    return rc == MPI_SUCCESS ? bl_request_made_on(*request, way, BL_REQ_RECV, BL_CALL_Irecv) : rc;
 }
 
 BELAY_API int MPI_Sendrecv(const void *sendbuf, int sendcount, MPI_Datatype sendtype, int dest, int sendtag, void *recvbuf,

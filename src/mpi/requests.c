@@ -65,7 +65,7 @@ static void deactivate(bl_request *r)
 static void want_status(bl_request *r, int wants)
 {
     bl_rt.wanting += (uint64_t)(wants - r->wants_status);
-    r->wants_status = (uint8_t)wants;
+    r->wants_status = wants != 0;
 }
 
 static void let_go(bl_request *r)
@@ -147,18 +147,9 @@ void bl_request_enter(uint64_t key, enum bl_request_kind kind, enum bl_call call
     bl_rt.active++;
 }
 
-int bl_receive_made(MPI_Request request, MPI_Comm comm, int source, int tag)
+int bl_request_made_apart(MPI_Request request, const bl_way *way, enum bl_request_kind kind, enum bl_call call)
 {
-    uint64_t key = bl_request_key(request);
-    const bl_way *way = bl_way_of(BL_RECEIVED, comm, source, tag);
-    bl_request *r = bl_request_place(key);
-    if (__builtin_expect(r->key || bl_rt.displaced || request == bl_rt.shared || !bl_way_leads(way, comm, source, tag), 0)) {
-        bl_request_made(request, BL_REQ_RECV, BL_CALL_Irecv, comm, source, tag, 0);
-        return MPI_SUCCESS;
-    }
-    *r = (bl_request){ .key = key, .comm = way->comm, .slot = way->slot, .peer = source, .tag = tag, .kind = BL_REQ_RECV,
-                       .number = bl_rt.live.header->calls, .active = 1, .plain = 1, .call = BL_CALL_Irecv };
-    bl_rt.active++;
+    bl_request_made(request, kind, call, way->handle, way->peer, way->tag, 0);
     return MPI_SUCCESS;
 }
 

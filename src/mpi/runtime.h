@@ -61,9 +61,10 @@ typedef struct bl_request {
     };
     uint64_t number;      /* of the call that made it */
     int peer, tag;
-    uint8_t kind, active, persistent, cancelled, wants_status;
+    uint8_t kind, active, persistent;
     uint8_t plain;        /* its completion is one more in slot->received (of a send: in bl_rt.nowhere), and the end of it */
-    uint8_t counted;      /* MPI_Request_get_status has shown its message to the program already */
+    uint8_t cancelled : 1, wants_status : 1;
+    uint8_t counted : 1;  /* MPI_Request_get_status has shown its message to the program already */
     uint16_t call;        /* enum bl_call */
 } bl_request;
 enum { BL_RECENT = 1024 };
@@ -346,23 +347,55 @@ static inline void bl_request_made(MPI_Request request, enum bl_request_kind kin
     else if (bl_rt.shared_many++ == 0) bl_request_shared_enter(kind, call, comm, peer, tag);
 }
 
-/* The wrapper of MPI_Irecv is in two parts: what is frequent, with as few registers as can be and a jump at its end; and what is
- * rare, which is whole. */
-static inline int bl_rarely(int peer)
+/* A wrapper that makes a request is in two parts: what is frequent, with the channel at hand and as few registers to keep as
+ * can be; and what is rare, which is whole. */
+static inline bl_way *bl_way_at_hand(enum bl_direction direction, MPI_Comm comm, int peer, int tag)
 {
-    return __builtin_expect(bl_rt.counting != BL_COUNTING_ALONE || peer == MPI_PROC_NULL, 0) != 0;
+    bl_way *way = bl_way_of(direction, comm, peer, tag);
+    return __builtin_expect(bl_rt.counting == BL_COUNTING_ALONE && bl_way_leads(way, comm, peer, tag), 1) ? way : NULL;
 }
-int bl_receive_made(MPI_Request request, MPI_Comm comm, int source, int tag); /* by MPI_Irecv; returns MPI_SUCCESS */
+
+/* 0, and nothing is counted: a fault sits on this call, which makes it a rare one. */
+static inline int bl_count_frequent(void)
+{
+    uint64_t calls = bl_rt.live.header->calls + 1;
+    if (__builtin_expect(calls == bl_rt.calls_until, 0)) return 0;
+    bl_rt.live.header->calls = calls;
+    return 1;
+}
+
+int bl_request_made_apart(MPI_Request request, const bl_way *way, enum bl_request_kind kind, enum bl_call call);
+
+/* MPI_SUCCESS.  A send is often complete when made, and then the shared one. */
+static inline int bl_request_made_on(MPI_Request request, const bl_way *way, enum bl_request_kind kind, enum bl_call call)
+{
+    uint64_t key = bl_request_key(request);
+    bl_request *r = bl_request_place(key);
+    if (kind == BL_REQ_SEND && request == bl_rt.shared && bl_rt.shared_many) {
+        bl_rt.shared_many++;
+        return MPI_SUCCESS;
+    }
+    if (__builtin_expect(r->key || bl_rt.displaced || request == bl_rt.shared, 0)) return bl_request_made_apart(request, way, kind, call);
+    r->key = key;
+    r->comm = way->comm;
+    r->slot = kind == BL_REQ_RECV ? way->slot : &bl_rt.nowhere; /* a send was counted when it was started */
+    r->number = bl_rt.live.header->calls;
+    r->peer = way->peer;
+    r->tag = way->tag;
+    r->kind = (uint8_t)kind;
+    r->active = r->plain = 1;
+    r->persistent = r->cancelled = r->wants_status = r->counted = 0;
+    r->call = (uint16_t)call;
+    bl_rt.active++;
+    return MPI_SUCCESS;
+}
 
 /* What a wrapper does first that makes a request: with MPI_PROC_NULL it is the shared one, known before MPI is asked, so if
  * it is one more of several the wrapper has done its work and jumps to MPI.  (An erroneous call is counted too; MPI promises
  * nothing after one.) */
 static inline int bl_to_nobody(int peer)
 {
-    if (peer != bl_rt.nobody || !bl_rt.shared_many) return 0;
-    uint64_t calls = bl_rt.live.header->calls + 1;
-    if (calls == bl_rt.calls_until) return 0;
-    bl_rt.live.header->calls = calls;
+    if (peer != bl_rt.nobody || !bl_rt.shared_many || !bl_count_frequent()) return 0;
     bl_rt.shared_many++;
     return 1;
 }

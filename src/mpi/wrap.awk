@@ -45,10 +45,16 @@ function then(name, args, what, may_wait) {
     peer = params ~ /int dest,/ ? "dest" : "source"
     kind = peer == "dest" ? "BL_REQ_SEND" : "BL_REQ_RECV"
 
-    if (class == "isend") { # with MPI_PROC_NULL nothing is saved and restored
-        print "static BL_APART int started_" short "(" params ");"
-        print "BELAY_API " proto "\n{\n    return bl_to_nobody(dest) ? P" name "(" args ") : started_" short "(" args ");\n}\n"
-        print "static BL_APART int started_" short "(" params ")\n{"
+    if (class == "isend") {
+        print "static BL_APART int rarely_" short "(" params ");"
+        print "BELAY_API " proto "\n{"
+        print "    const bl_way *way = bl_way_at_hand(BL_SENT, comm, dest, tag);"
+        print "    if (!way || !bl_count_frequent()) return rarely_" short "(" args ");"
+        print "    way->slot->sent++;" # before: whoever has received it finds it sent, also after a death in between
+        print "    int rc = P" name "(" args ");"
+        print "    return rc == MPI_SUCCESS ? bl_request_made_on(*request, way, BL_REQ_SEND, BL_CALL_" short ") : rc;\n}\n"
+        print "static BL_APART int rarely_" short "(" params ")\n{"
+        print "    if (bl_to_nobody(dest)) return P" name "(" args ");"
     } else {
         print "BELAY_API " proto "\n{"
     }
@@ -66,7 +72,7 @@ function then(name, args, what, may_wait) {
         print "    bl_file_collective(fh);"
         waits(name, args)
     } else if (class == "isend") {
-        print "    bl_sent(comm, dest, tag);" # before: whoever has received it finds it sent, also after a death in between
+        print "    bl_sent(comm, dest, tag);"
         then(name, args, "bl_request_made(*request, BL_REQ_SEND, BL_CALL_" short ", comm, dest, tag, 0);", 0)
     } else if (class == "init") {
         then(name, args, "bl_request_made(*request, " kind ", BL_CALL_" short ", comm, " peer ", tag, 1);", 0)
