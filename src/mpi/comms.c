@@ -353,6 +353,6 @@ bl_live_slot *bl_way_find(enum bl_direction direction, MPI_Comm comm, int peer, 
     bl_comm *c = bl_comm_of(comm);
     bl_live_slot *slot = c ? bl_comm_slot(c, peer, tag) : NULL;
     if (slot && direction == BL_SENT && bl_rt.piggyback == BL_PIGGYBACK_MARKER) bl_ride_first(slot);
-    if (slot) *bl_way_of(direction, comm, peer, tag) = (bl_way){ comm, peer, tag, slot, c };
+    if (slot) *bl_way_of(direction, comm, peer, tag) = (bl_way){ comm, peer, tag, c, slot };
     return slot;
 }

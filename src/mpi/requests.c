@@ -65,7 +65,7 @@ static void deactivate(bl_request *r)
 static void want_status(bl_request *r, int wants)
 {
     bl_rt.wanting += (uint64_t)(wants - r->wants_status);
-    r->wants_status = wants != 0;
+    r->wants_status = (uint8_t)wants;
 }
 
 static void let_go(bl_request *r)
@@ -122,7 +122,7 @@ static void enter(uint64_t key, enum bl_request_kind kind, enum bl_call call, MP
     if (!r) return;
     *r = (bl_request){ .key = key, .comm = bl_comm_of(comm), .number = bl_rt.live.header->calls, .peer = peer, .tag = tag,
                        .kind = (uint8_t)kind, .active = !persistent, .persistent = (uint8_t)persistent,
-                       .call = (uint16_t)call };
+                       .call = (uint8_t)call };
     if (!persistent) bl_rt.active++;
     if (wild(r)) want_status(r, 1);
     else if (peer >= 0 && (kind == BL_REQ_RECV || (kind == BL_REQ_SEND && persistent)))
@@ -143,7 +143,7 @@ void bl_request_enter(uint64_t key, enum bl_request_kind kind, enum bl_call call
     *r = (bl_request){ .key = key, .comm = way->comm, .slot = receives ? way->slot : &bl_rt.nowhere, .peer = peer, .tag = tag,
                        .number = bl_rt.live.header->calls, .kind = (uint8_t)kind, .active = 1,
                        .plain = bl_rt.counting != BL_COUNTING_CARRIED,
-                       .call = (uint16_t)call };
+                       .call = (uint8_t)call };
     bl_rt.active++;
 }
 
@@ -156,7 +156,7 @@ int bl_request_made_apart(MPI_Request request, const bl_way *way, enum bl_reques
 void bl_request_shared_enter(enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag)
 {
     bl_rt.shared_first = (bl_request){ .comm = bl_comm_of(comm), .number = bl_rt.live.header->calls, .peer = peer, .tag = tag,
-                                       .kind = (uint8_t)kind, .call = (uint16_t)call };
+                                       .kind = (uint8_t)kind, .call = (uint8_t)call };
     bl_rt.active++;
 }
 

@@ -31,8 +31,8 @@ enum bl_direction { BL_SENT, BL_RECEIVED };
 typedef struct bl_way {
     MPI_Comm handle;
     int peer, tag;        /* peer: rank in comm */
-    bl_live_slot *slot;
     struct bl_comm *comm;
+    bl_live_slot *slot;
 } bl_way;
 enum { BL_WAYS = 512 };
 
@@ -61,12 +61,12 @@ typedef struct bl_request {
     };
     uint64_t number;      /* of the call that made it */
     int peer, tag;
-    uint8_t kind, active, persistent;
+    uint8_t kind, active, persistent, cancelled, wants_status;
     uint8_t plain;        /* its completion is one more in slot->received (of a send: in bl_rt.nowhere), and the end of it */
-    uint8_t cancelled : 1, wants_status : 1;
-    uint8_t counted : 1;  /* MPI_Request_get_status has shown its message to the program already */
-    uint16_t call;        /* enum bl_call */
+    uint8_t counted;      /* MPI_Request_get_status has shown its message to the program already */
+    uint8_t call;         /* enum bl_call */
 } bl_request;
+_Static_assert(BL_CALLS <= UINT8_MAX + 1, "bl_request has a byte for it");
 enum { BL_RECENT = 1024 };
 
 enum bl_counting { BL_COUNTING_NOT, BL_COUNTING_ALONE, BL_COUNTING_LOCKED, BL_COUNTING_CARRIED };
@@ -352,6 +352,7 @@ static inline void bl_request_made(MPI_Request request, enum bl_request_kind kin
 static inline bl_way *bl_way_at_hand(enum bl_direction direction, MPI_Comm comm, int peer, int tag)
 {
     bl_way *way = bl_way_of(direction, comm, peer, tag);
+    __asm__("" : "+r"(way)); /* one register: gcc would keep two numbers it can be made of */
     return __builtin_expect(bl_rt.counting == BL_COUNTING_ALONE && bl_way_leads(way, comm, peer, tag), 1) ? way : NULL;
 }
 
@@ -382,10 +383,14 @@ static inline int bl_request_made_on(MPI_Request request, const bl_way *way, enu
     r->number = bl_rt.live.header->calls;
     r->peer = way->peer;
     r->tag = way->tag;
-    r->kind = (uint8_t)kind;
-    r->active = r->plain = 1;
-    r->persistent = r->cancelled = r->wants_status = r->counted = 0;
-    r->call = (uint16_t)call;
+    r->kind = (uint8_t)kind; /* from here on one store */
+    r->active = 1;
+    r->persistent = 0;
+    r->cancelled = 0;
+    r->wants_status = 0;
+    r->plain = 1;
+    r->counted = 0;
+    r->call = (uint8_t)call;
     bl_rt.active++;
     return MPI_SUCCESS;
 }
