@@ -112,6 +112,9 @@ void bl_induced_keep(const bl_live_slot *slot, uint64_t number, const void *data
     PMPI_Pack_size(count, type, comm, &room);
     char *contents = malloc((size_t)room + 1);
     if (!contents) {
+        bl_error err;
+        bl_fail(&err, BELAY_ERR_MEMORY, "out of memory for the contents of a message of %d bytes: a line that it crosses cannot be used", room);
+        bl_failed(BELAY_ERR_MEMORY, &err);
         give_up_copy("there was no memory for a message received since");
         return;
     }

@@ -16,14 +16,14 @@
 
 typedef struct parcel {      /* one message to send again, in the order of its channel */
     struct parcel *next;
-    bl_transit row;      /* whose; first == last == its number */
+    bl_transit row;          /* whose; first == last == its number */
     MPI_Request request;     /* MPI_REQUEST_NULL before it is sent */
     int sent, bytes;
     char data[];
 } parcel;
 
 static struct resend {
-    bl_transit *row;     /* [rows] of the line, that we send or receive */
+    bl_transit *row;         /* [rows] of the line, that we send or receive; ascending by from, to */
     size_t rows;
     uint32_t *restart;       /* [ranks] checkpoints */
     parcel *parcel;
@@ -31,12 +31,15 @@ static struct resend {
 
 /* --- which --- */
 
-static int tell_all(const bl_transit *row, size_t rows, bl_error *err)
+static void tell_all(const bl_transit *row, size_t rows, bl_error *err)
 {
     uint64_t count = rows;
     PMPI_Bcast(&count, 1, MPI_UINT64_T, 0, bl_rt.private_comm);
     bl_transit *all = count < INT32_MAX / sizeof *all ? malloc(((size_t)count + 1) * sizeof *all) : NULL;
-    if (!all) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %" PRIu64 " channels with messages in transit", count);
+    if (!all) {
+        bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %" PRIu64 " channels with messages in transit", count);
+        bl_end_job(err);
+    }
     if (bl_rt.rank == 0 && rows) memcpy(all, row, rows * sizeof *all);
     PMPI_Bcast(all, (int)(count * sizeof *all), MPI_BYTE, 0, bl_rt.private_comm);
     free(re.row);
@@ -44,13 +47,12 @@ static int tell_all(const bl_transit *row, size_t rows, bl_error *err)
     for (uint64_t k = 0; k < count; k++)
         if (all[k].from == (uint32_t)bl_rt.rank || all[k].to == (uint32_t)bl_rt.rank) all[re.rows++] = all[k];
     re.row = all;
-    return BELAY_OK;
 }
 
 int bl_resend_plan(const bl_transit *row, size_t rows, const uint32_t *restart, bl_error *err)
 {
-    int rc = tell_all(row, rows, err), worst;
-    if (rc == BELAY_OK) rc = bl_past_settle(bl_rt.store, (uint32_t)bl_rt.rank, restart[bl_rt.rank], re.row, re.rows, err);
+    tell_all(row, rows, err);
+    int worst, rc = bl_past_settle(bl_rt.store, (uint32_t)bl_rt.rank, restart[bl_rt.rank], re.row, re.rows, err);
     int badness = rc == BELAY_OK ? 0 : rc == BELAY_ERR_DAMAGED ? 1 : 2;
     PMPI_Allreduce(&badness, &worst, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
     if (badness == 1) bl_say("rank %d: %s", bl_rt.rank, err->text);
@@ -82,11 +84,14 @@ static void insert(parcel *p)
     *link = p;
 }
 
+typedef struct rows { const bl_transit *first, *end; } rows;
+
 static int collect_one(void *context, const bl_late_message *m, bl_error *err)
 {
-    const bl_transit *r = context;
-    if (r->from != m->source || r->comm != m->comm || r->tag != m->tag || m->number < r->first || m->number > r->last)
-        return BELAY_OK;
+    const rows *all = context;
+    const bl_transit *r = all->first;
+    while (r < all->end && !(r->from == m->source && r->comm == m->comm && r->tag == m->tag)) r++;
+    if (r == all->end || m->number < r->first || m->number > r->last) return BELAY_OK;
     parcel *p = malloc(sizeof *p + (size_t)m->bytes);
     if (!p) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for a message of %" PRIu64 " bytes to send again", m->bytes);
     *p = (parcel){ .row = *r, .request = MPI_REQUEST_NULL, .bytes = (int)m->bytes };
@@ -104,18 +109,26 @@ static uint64_t parcels_of(const bl_transit *r)
     return found;
 }
 
-static int collect(bl_error *err)
+static int all_there(const rows *all, bl_error *err)
 {
-    for (size_t k = 0; k < re.rows; k++) {
-        bl_transit *r = &re.row[k];
-        if (r->from != (uint32_t)bl_rt.rank) continue;
-        int rc = bl_late_read(bl_rt.store, r->to, 1, collect_one, r, err);
-        if (rc) return rc;
+    for (const bl_transit *r = all->first; r < all->end; r++)
         if (parcels_of(r) != r->last - r->first + 1)
             return bl_fail(err, BELAY_ERR_DAMAGED, "messages %" PRIu64 " to %" PRIu64 " to rank %u, tag %d, are in transit across the recovery line, but not all of them are in its late file any more",
                            r->first, r->last, r->to, r->tag);
-    }
     return BELAY_OK;
+}
+
+static int collect(bl_error *err)
+{
+    const bl_transit *end = re.row + re.rows;
+    int rc = BELAY_OK;
+    for (rows all = { re.row, re.row }; rc == BELAY_OK && all.first < end; all.first = all.end) {
+        while (all.end < end && all.end->from == all.first->from && all.end->to == all.first->to) all.end++;
+        if (all.first->from != (uint32_t)bl_rt.rank) continue;
+        rc = bl_late_read(bl_rt.store, all.first->to, 1, collect_one, &all, err);
+        if (rc == BELAY_OK) rc = all_there(&all, err);
+    }
+    return rc;
 }
 
 /* --- sending --- */
@@ -147,7 +160,10 @@ static int settled_before(bl_error *err)
 {
     int ranks = bl_rt.ranks, wrong = -1;
     crossing *mine = calloc((size_t)ranks, 2 * sizeof *mine), *theirs = mine ? mine + ranks : NULL;
-    if (!mine) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %d ranks", ranks);
+    if (!mine) {
+        bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %d ranks", ranks);
+        bl_end_job(err);
+    }
     for (uint32_t i = 0; i < bl_rt.live.header->channel_slots; i++) {
         const bl_live_slot *s = &bl_rt.live.slot[i];
         if (!s->comm) continue;
