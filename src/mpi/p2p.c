@@ -333,14 +333,10 @@ static int wait_all(int count, MPI_Request requests[], MPI_Status statuses[])
 {
     if (bl_scratch(count)) return PMPI_Waitall(count, requests, statuses);
     if (bl_rt.wanting) return wait_all_with_statuses(count, requests, statuses);
-    int kept = 0;
-    MPI_Request *handles = bl_rt.handles, common = bl_rt.shared;
-    for (int i = 0; i < count; i++)
-        if (requests[i] != common) handles[kept++] = requests[i];
+    remember(count, requests);
     int rc = PMPI_Waitall(count, requests, statuses);
-    if (kept < count) bl_shared_completed((uint64_t)(count - kept));
-    if (rc != MPI_SUCCESS) return failed(rc, kept, count, requests, MPI_STATUSES_IGNORE);
-    bl_requests_ended(kept, handles);
+    if (rc != MPI_SUCCESS) return failed(rc, count, count, requests, MPI_STATUSES_IGNORE);
+    bl_requests_ended(count, bl_rt.handles);
     return rc;
 }
 

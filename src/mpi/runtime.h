@@ -244,7 +244,7 @@ static inline bl_comm *bl_comm_of(MPI_Comm comm)
 
 static inline bl_way *bl_way_of(enum bl_direction direction, MPI_Comm comm, int peer, int tag)
 {
-    uintptr_t mixed = ((uintptr_t)comm >> 4) ^ (uintptr_t)(unsigned)peer * 31u ^ (uintptr_t)(unsigned)tag * 7u;
+    uint32_t mixed = (uint32_t)((uintptr_t)comm >> 4) + (uint32_t)peer * 5u + (uint32_t)tag * 9u;
     return &bl_rt.way[direction][mixed & (BL_WAYS - 1)];
 }
 
@@ -432,9 +432,14 @@ static inline int bl_request_ended(MPI_Request handle, MPI_Status *status)
  * often of one channel. */
 static inline void bl_requests_ended(int count, const MPI_Request *handles)
 {
+    const MPI_Request common = bl_rt.shared;
     bl_live_slot *slot = NULL;
-    uint64_t received = 0, ended = 0;
+    uint64_t received = 0, ended = 0, shared = 0;
     for (int i = 0; i < count; i++) {
+        if (handles[i] == common) {
+            shared++;
+            continue;
+        }
         uint64_t key = bl_request_key(handles[i]);
         bl_request *r = bl_request_place(key);
         if (__builtin_expect(r->key != key || !r->plain, 0)) {
@@ -452,6 +457,7 @@ static inline void bl_requests_ended(int count, const MPI_Request *handles)
     }
     if (slot) slot->received += received;
     bl_rt.active -= ended;
+    if (shared) bl_shared_completed(shared);
 }
 
 static inline int bl_request_completed(MPI_Request handle, MPI_Status *status)
