@@ -3,6 +3,8 @@
  *   checkpoint.c    safe points: what is due at this one
  *   coordinated.c   one checkpoint of all ranks, decided in two phases
  *   independent.c   a rank's own checkpoint, and the line the job restarts from
+ *   induced.c       checkpoints that messages force
+ *   resend.c        what is in transit across that line, sent again
  *   snapshot.c      the counters and variables of this rank as a file
  */
 #ifndef BL_MPI_CHECKPOINT_H

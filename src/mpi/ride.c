@@ -198,7 +198,8 @@ bl_rider bl_ride_here(void)
     return (bl_rider){ ride.now, bl_induced_index() };
 }
 
-void bl_ride_each(const bl_live_slot *slot)
+/* The message it tells of must come next. */
+static void tell(const bl_live_slot *slot)
 {
     bl_rider rider = bl_ride_here();
     if (slot->peer == bl_rt.rank) { /* to ourselves; the channel is the same at both ends */
@@ -217,7 +218,7 @@ void bl_ride_first(const bl_live_slot *slot)
     channel *c = channel_of(slot);
     if (c->told == ride.now - ride.first) return;
     c->told = ride.now - ride.first;
-    bl_ride_each(slot);
+    tell(slot);
 }
 
 void bl_ride_safe_point(void)

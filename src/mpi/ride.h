@@ -4,7 +4,7 @@
  *   piggyback=marker  before the first message of an interval on a channel (communicator, peer, tag) goes a marker, on a
  *                     communicator of our own.  MPI does not order it against the message; the number of the message it
  *                     takes effect at does.  The messages stay as they are.
- *   piggyback=header  each message carries 16 bytes, or where it is large a marker of its own; carry.c.
+ *   piggyback=header  16 bytes go with each message, or beside it where it is large: parcel.h.  What came is recorded here.
  *
  * Every interval has the number of the checkpoint that is to end it.  What was learned is written into that checkpoint:
  * /belay/dependencies.  Nothing here is on the way of piggyback=implicit.
@@ -25,7 +25,6 @@ void bl_ride_free(void);
 
 /* --- sender --- */
 void bl_ride_first(const bl_live_slot *slot); /* before a message is counted: sends a marker if it is the first here */
-void bl_ride_each(const bl_live_slot *slot);  /* sends one in any case; the message it tells of must come next */
 bl_rider bl_ride_here(void);                  /* what a message tells that is sent now */
 
 /* --- intervals --- */
@@ -37,7 +36,7 @@ void bl_ride_poll(void);     /* takes what has arrived, as far as a look at memo
 void bl_ride_drain(void);    /* the same, asking MPI */
 /* What was told of the `number`-th message of the channel. */
 bl_rider bl_ride_of(const bl_live_slot *slot, uint64_t number);
-/* Has a marker come that takes effect at this very message?  piggyback=header waits for it when the message is large. */
+/* Was something told of this very message?  With piggyback=header it is asked once of each, in their order. */
 int bl_ride_told(const bl_live_slot *slot, uint64_t number, bl_rider *rider);
 /* piggyback=header: what came with a message from a rank of MPI_COMM_WORLD; to be recorded. */
 void bl_ride_came(int world, const bl_rider *rider);
