@@ -6,7 +6,7 @@
 #include "mpi/parcel.h"
 #include "util/clock.h"
 
-enum { POSTED = 32, BUCKETS = 256, MOST = (int)sizeof(bl_beside) + BL_INLINE, AT_ONCE = 200 };
+enum { POSTED = 32, BUCKETS = 256, MOST = (int)sizeof(bl_beside) + BL_AT_ONCE, AT_ONCE = 200 };
 #define WARN_S 60.0
 
 typedef struct loose {
@@ -112,18 +112,29 @@ void bl_loose_free(void)
 
 /* --- out --- */
 
+static uint32_t piece_of(const bl_beside *what)
+{
+    uint32_t rest = what->bytes - what->from;
+    return rest < BL_AT_ONCE ? rest : BL_AT_ONCE;
+}
+
 /* One without a payload is so small that a call that may block sends it as it stands; the others are never waited for, as
  * a network may want to see the receiver first. */
-int bl_beside_send(int world, const bl_beside *what, const void *payload, int blocking)
+int bl_beside_send(int world, const bl_beside *what, const char *payload, int blocking)
 {
-    size_t bytes = sizeof *what + what->bytes;
-    if (blocking && !what->bytes) return PMPI_Send(what, (int)bytes, MPI_BYTE, world, 0, beside.comm);
-    bl_room room;
-    if (bl_room_take(&room, bytes)) return MPI_ERR_NO_MEM;
-    char *at = room.at;
-    memcpy(at, what, sizeof *what);
-    if (what->bytes) memcpy(at + sizeof *what, payload, what->bytes);
-    return bl_loose_send(&room, at, (int)bytes, MPI_BYTE, world, 0, beside.comm);
+    if (blocking && !what->bytes) return PMPI_Send(what, (int)sizeof *what, MPI_BYTE, world, 0, beside.comm);
+    bl_beside piece = *what;
+    int rc;
+    do {
+        uint32_t bytes = piece_of(&piece);
+        bl_room room;
+        if (bl_room_take(&room, sizeof piece + bytes)) return MPI_ERR_NO_MEM;
+        memcpy(room.at, &piece, sizeof piece);
+        if (bytes) memcpy(room.at + sizeof piece, payload + piece.from, bytes);
+        rc = bl_loose_send(&room, room.at, (int)(sizeof piece + bytes), MPI_BYTE, world, 0, beside.comm);
+        piece.from += bytes;
+    } while (rc == MPI_SUCCESS && piece.from < piece.bytes);
+    return rc;
 }
 
 /* --- in --- */
@@ -133,23 +144,54 @@ static queue *queue_of(int world, uint64_t comm, int tag)
     return &beside.come[bl_live_hash(comm, world, tag) & (BUCKETS - 1)];
 }
 
-static void arrived(const char *from, int world)
+/* Whoever has the message would wait for it for ever. */
+static void give_up(int world)
+{
+    bl_say("rank %d: no memory for what goes with a message from rank %d, or it runs another version of Belay", bl_rt.rank, world);
+    PMPI_Abort(MPI_COMM_WORLD, 1);
+}
+
+static bl_aside *first_piece(const bl_beside *what, int world)
 {
     bl_aside *a = beside.spare ? beside.spare : malloc(sizeof *a);
-    if (!a) {
-        bl_rt.refused = "out of memory for what rides on messages";
-        return;
+    if (!a || what->bytes > BL_INLINE) {
+        give_up(world);
+        return NULL;
     }
     if (a == beside.spare) beside.spare = a->next;
-    *a = (bl_aside){ .world = world };
-    memcpy(&a->what, from, sizeof a->what);
-    if (a->what.bytes > BL_INLINE) a->what.bytes = BL_INLINE;
-    if (a->what.bytes && !bl_room_take(&a->payload, a->what.bytes)) memcpy(a->payload.at, from + sizeof a->what, a->what.bytes);
-    queue *q = queue_of(world, a->what.comm, a->what.tag);
+    *a = (bl_aside){ .world = world, .what = *what };
+    if (what->bytes && bl_room_take(&a->payload, what->bytes)) give_up(world);
+    queue *q = queue_of(world, what->comm, what->tag);
     if (q->first) q->last->next = a;
     else q->first = a;
     q->last = a;
     beside.unclaimed++;
+    return a;
+}
+
+static int whole(const bl_aside *a)
+{
+    return a->here == a->what.bytes;
+}
+
+/* Pieces come one behind the other. */
+static bl_aside *begun(const bl_beside *what, int world)
+{
+    bl_aside *a = queue_of(world, what->comm, what->tag)->first;
+    while (a && (whole(a) || a->world != world || a->what.comm != what->comm || a->what.tag != what->tag)) a = a->next;
+    return a && a->here == what->from ? a : NULL;
+}
+
+static void arrived(const char *from, int world)
+{
+    bl_beside what;
+    memcpy(&what, from, sizeof what);
+    bl_aside *a = what.from ? begun(&what, world) : first_piece(&what, world);
+    if (!a || !a->payload.at) return;
+    uint32_t bytes = piece_of(&what);
+    if (bytes > a->what.bytes - a->here) bytes = a->what.bytes - a->here;
+    memcpy(a->payload.at + a->here, from + sizeof what, bytes);
+    a->here += bytes;
 }
 
 void bl_beside_repost(void)
@@ -187,7 +229,7 @@ static bl_aside *claim(int world, uint64_t comm, int tag, int with_payload, unsi
     queue *q = queue_of(world, comm, tag);
     for (bl_aside **link = &q->first, *before = NULL; *link; before = *link, link = &(*link)->next) {
         bl_aside *a = *link;
-        if (a->world != world || a->what.comm != comm || a->what.tag != tag || !a->what.bytes != !with_payload) continue;
+        if (a->world != world || a->what.comm != comm || a->what.tag != tag || !a->what.bytes != !with_payload || !whole(a)) continue;
         if (ahead-- > 0) continue;
         *link = a->next;
         if (q->last == a) q->last = before;

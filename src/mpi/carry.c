@@ -112,11 +112,14 @@ static bl_way *short_way(int count, MPI_Datatype type, int dest, int tag, MPI_Co
 static int send_small(send_call *call, const void *buf, size_t bytes, int dest, int tag, MPI_Comm comm, bl_way *way)
 {
     bl_room room;
-    if (bl_room_take(&room, bytes + BL_TRAILER)) return say_to_handler(comm, MPI_ERR_NO_MEM);
+    MPI_Datatype type;
+    int count;
+    if (bl_wire_of(bytes, &type, &count) || bl_room_take(&room, bl_trailer_at(bytes) + BL_TRAILER))
+        return say_to_handler(comm, MPI_ERR_NO_MEM);
     if (bytes) memcpy(room.at, buf, bytes);
-    bl_trailer_write(room.at + bytes, bl_ride_here());
+    bl_trailer_write(room.at + bl_trailer_at(bytes), bl_ride_here());
     way->slot->sent++;
-    int rc = call(room.at, (int)bytes + BL_TRAILER, MPI_BYTE, dest, tag, comm);
+    int rc = call(room.at, count, type, dest, tag, comm);
     bl_room_give(&room);
     return rc;
 }

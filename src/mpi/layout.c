@@ -8,6 +8,10 @@
 bl_layout bl_layouts[BL_LAYOUTS];
 static MPI_Comm alone = MPI_COMM_NULL; /* our own: errors come back, and no receive of the program's is open on it */
 
+
+typedef struct gapped { MPI_Datatype type; size_t bytes; } gapped;
+static gapped gaps[BL_LAYOUTS];        /* by size; bytes 0: none */
+
 static int contiguous(MPI_Datatype type);
 
 /* The only argument of these is what they are made of. */
@@ -71,8 +75,23 @@ int bl_layout_init(void)
     return wrong;
 }
 
+MPI_Datatype bl_layout_gapped(size_t bytes)
+{
+    gapped *g = &gaps[(bytes ^ bytes >> 6) & (BL_LAYOUTS - 1)];
+    if (g->bytes == bytes) return g->type;
+    if (g->bytes) PMPI_Type_free(&g->type);
+    g->bytes = 0;
+    int lengths[2] = { (int)bytes, BL_TRAILER }, places[2] = { 0, (int)bytes + BL_GAP };
+    if (PMPI_Type_indexed(2, lengths, places, MPI_BYTE, &g->type) || PMPI_Type_commit(&g->type)) return MPI_DATATYPE_NULL;
+    g->bytes = bytes;
+    return g->type;
+}
+
 void bl_layout_finish(void)
 {
+    for (int i = 0; i < BL_LAYOUTS; i++)
+        if (gaps[i].bytes) PMPI_Type_free(&gaps[i].type);
+    memset(gaps, 0, sizeof gaps);
     if (alone != MPI_COMM_NULL) PMPI_Comm_free(&alone);
 }
 

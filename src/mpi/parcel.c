@@ -174,10 +174,12 @@ int bl_parcel_out(bl_parcel *p, const void *buf, int count, MPI_Datatype type, i
     p->form = (uint8_t)form_of(p->bytes);
     if (p->form == BL_FORM_LARGE) return MPI_SUCCESS;
     int inside = p->form == BL_FORM_INLINE;
-    if (bl_room_take(&p->room, (size_t)p->bytes + (inside ? BL_TRAILER : 0))) return MPI_ERR_NO_MEM;
+    size_t bytes = (size_t)p->bytes;
+    if (bl_room_take(&p->room, inside ? bl_trailer_at(bytes) + BL_TRAILER : bytes)) return MPI_ERR_NO_MEM;
     p->at = p->room.at;
+    if (inside) return bl_wire_of(bytes, &p->wire_type, &p->wire_count);
     p->wire_type = MPI_BYTE;
-    p->wire_count = (int)p->bytes + (inside ? BL_TRAILER : -BL_INLINE_PAYLOAD - 1);
+    p->wire_count = (int)bytes - BL_INLINE_PAYLOAD - 1;
     return MPI_SUCCESS;
 }
 
@@ -226,7 +228,7 @@ int bl_parcel_load(bl_parcel *p, bl_live_slot *slot)
     int rc = load_payload(p);
     if (rc) return rc;
     if (p->form == BL_FORM_STUB) return send_beside(p, (uint32_t)p->bytes, 0);
-    bl_trailer_write(p->room.at + p->bytes, p->rider);
+    bl_trailer_write(p->room.at + bl_trailer_at((size_t)p->bytes), p->rider);
     return MPI_SUCCESS;
 }
 

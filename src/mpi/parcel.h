@@ -1,6 +1,6 @@
 /* parcel.h - how one message travels when something is carried with it; carry.c makes the calls of it.
  *
- * With piggyback=header 16 bytes ride on every message (the trailer), T; L is about what MPI sends at once:
+ * With piggyback=header 16 bytes ride on every message (the trailer), T; up to L it is worth copying the payload for it:
  *
  *   payload p        on the program's communicator            on ours, by the same call
  *   p <= L-T         payload and trailer, p+T bytes           -
@@ -8,8 +8,8 @@
  *   p > L            the payload as it is                     trailer
  *
  * So each wire size stands for one size of payload, also to a probe: 0 to T-1 the second row, T to L the first, the rest the
- * third.  What goes on our communicator is small enough to arrive whatever the receiver does, and nothing that its sender may
- * wait for comes between the two; so whoever has the message may wait for it.  The k-th on a channel belongs to the k-th.  A
+ * third.  What goes on our communicator goes in pieces small enough to arrive whatever the receiver does, and nothing that its
+ * sender may wait for comes between the two; so whoever has the message may wait for it.  The k-th on a channel belongs to the k-th.  A
  * receive is always posted with room for what may come, never after something was read.
  *
  * A message to oneself goes as it is (the note of its interval stays here), and so do all on a communicator with ranks outside
@@ -20,7 +20,7 @@
 
 #include "mpi/ride.h"
 
-enum { BL_TRAILER = 16, BL_INLINE = 3968, BL_INLINE_PAYLOAD = BL_INLINE - BL_TRAILER };
+enum { BL_TRAILER = 16, BL_INLINE = 16448, BL_INLINE_PAYLOAD = BL_INLINE - BL_TRAILER, BL_AT_ONCE = 3968, BL_GAP = 16 };
 
 /* --- memory that comes back, in powers of two --- */
 typedef struct bl_room {
@@ -61,6 +61,7 @@ enum { BL_LAYOUTS = 64 };
 extern bl_layout bl_layouts[BL_LAYOUTS];
 const bl_layout *bl_layout_find(MPI_Datatype type);
 void bl_layout_forget(MPI_Datatype type);
+MPI_Datatype bl_layout_gapped(size_t bytes); /* MPI_DATATYPE_NULL: no memory */
 int bl_layout_init(void); /* 0: MPI_Pack writes the bytes and nothing else, which the wire format rests on */
 void bl_layout_finish(void);
 int bl_pack(const void *from, int count, MPI_Datatype type, void *to, size_t room);
@@ -77,19 +78,21 @@ typedef struct bl_beside {  /* on the wire, the payload behind it */
     uint64_t comm;
     int32_t tag;
     uint32_t bytes;         /* of the payload; 0: it is the message's own */
-    uint32_t interval, index, incarnation, reserved;
+    uint32_t interval, index, incarnation;
+    uint32_t from;          /* a payload goes in pieces of BL_AT_ONCE: the first byte of this one */
 } bl_beside;
 typedef struct bl_aside {   /* one that has come */
     struct bl_aside *next;
     int world;
     bl_beside what;
+    uint32_t here;          /* bytes of the payload that have come */
     bl_room payload;
 } bl_aside;
 int bl_beside_init(bl_error *err);
 void bl_beside_finish(void);
 void bl_beside_free(void);
 void bl_beside_repost(void);
-int bl_beside_send(int world, const bl_beside *what, const void *payload, int blocking); /* 0, or an MPI error */
+int bl_beside_send(int world, const bl_beside *what, const char *payload, int blocking); /* 0, or an MPI error */
 /* The one behind `ahead` others like it; waits, since it was sent before the message that tells of it. */
 bl_aside *bl_beside_await(int world, uint64_t comm, int tag, int with_payload, unsigned ahead);
 /* The same of one without a payload, which is first. */
@@ -181,6 +184,22 @@ static inline void bl_status_set_bytes(MPI_Status *status, MPI_Count bytes)
 #else
     PMPI_Status_set_elements_x(status, MPI_BYTE, bytes);
 #endif
+}
+
+/* What MPI sends at once is payload and trailer as they lie in memory.  More of it lies there with a gap before the trailer, in
+ * a type that says so: MPI then copies it, as we do, which for a few KiB is less than what it does for contiguous memory. */
+static inline size_t bl_trailer_at(size_t payload)
+{
+    return payload + BL_TRAILER <= BL_AT_ONCE ? payload : payload + BL_GAP;
+}
+
+/* 0, or MPI_ERR_NO_MEM. */
+static inline int bl_wire_of(size_t payload, MPI_Datatype *type, int *count)
+{
+    int at_once = payload + BL_TRAILER <= BL_AT_ONCE;
+    *type = at_once ? MPI_BYTE : bl_layout_gapped(payload);
+    *count = at_once ? (int)payload + BL_TRAILER : 1;
+    return *type == MPI_DATATYPE_NULL ? MPI_ERR_NO_MEM : MPI_SUCCESS;
 }
 
 #endif
