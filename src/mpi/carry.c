@@ -819,7 +819,7 @@ void bl_carry_stop(void)
 
 void bl_carry_finish(void)
 {
-    if (bl_under == &plain) return;
+    if (bl_under != &carried) return;
     if (freed) look_after_freed();
     bl_beside_finish();
     bl_layout_finish();

@@ -25,7 +25,7 @@ typedef struct bl_moment { /* a rank at a safe point it has left */
 typedef struct bl_cut {   /* this rank's part of a checkpoint */
     uint32_t checkpoint;
     uint64_t safe_point;
-    const char *protocol; /* "coordinated", "independent", "induced" */
+    const char *protocol; /* "coordinated", "independent", "induced", "pessimistic" */
     const bl_moment *moment; /* what is saved; NULL: the present state */
     uint32_t index;       /* "induced" */
     int forced;           /* by a message */
@@ -57,6 +57,7 @@ int bl_independent_choose(bl_error *err);        /* in MPI_Init: agree on the li
 int bl_independent_attend(uint64_t safe_point, belay_status *status);
 int bl_independent_take(bl_cut *cut);            /* under the next number */
 void bl_independent_first(uint64_t safe_point);
+void bl_independent_ask(void);                   /* one is wanted at the next safe point */
 uint64_t bl_independent_attention(void); /* the next safe point at which to look */
 
 /* --- induced.c --- */
@@ -78,6 +79,9 @@ void bl_induced_late(const bl_live_slot *slot, uint64_t from, uint32_t index);
  * restart[0..ranks-1].  1: done; 0: another line has to be found, since a rank could not read what it needs any more. */
 int bl_resend_plan(const bl_transit *row, size_t rows, const uint32_t *restart, bl_error *err);
 void bl_resend(bl_error *err);                   /* in belay_recover; collective */
+/* The same of message logging: nothing may be under way, and the counters are those of the checkpoint again. */
+int bl_prologue_settled(const char *setting, bl_error *err);
+void bl_prologue_forget(void);
 void bl_resend_on(const bl_comm *comm);          /* a communicator has come into being */
 void bl_resend_reap(void);
 void bl_resend_free(void);

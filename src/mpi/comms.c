@@ -184,9 +184,19 @@ static uint64_t origin_of(MPI_Comm parent, int tag)
     return !c ? 0 : tag ? hash_sides(c->id, (uint64_t)tag) : c->id;
 }
 
+/* What collectives are made of with message logging.  All members are here. */
+static void give_shadow(bl_comm *c)
+{
+    MPI_Comm handle;
+    if (!c || c->local || bl_rt.settings.logging == BL_LOGGING_NONE) return;
+    PMPI_Comm_dup(c->handle, &handle);
+    PMPI_Comm_set_errhandler(handle, MPI_ERRORS_ARE_FATAL);
+    c->shadow = register_comm(handle, 0);
+}
+
 void bl_comm_made(MPI_Comm comm, MPI_Comm parent, int tag)
 {
-    if (comm != MPI_COMM_NULL && !known(comm)) register_comm(comm, origin_of(parent, tag));
+    if (comm != MPI_COMM_NULL && !known(comm)) give_shadow(register_comm(comm, origin_of(parent, tag)));
 }
 
 /* Each side was made from a communicator of its own; with several threads it has to learn the other's, the only id that
@@ -263,12 +273,16 @@ void bl_comm_freed(MPI_Comm handle)
             return;
         }
         bl_rt.comm[i] = bl_rt.comm[--bl_rt.comms];
+        MPI_Comm shadow = c->shadow ? c->shadow->handle : MPI_COMM_NULL;
         memset(bl_rt.comm_way, 0, sizeof bl_rt.comm_way);
         memset(bl_rt.way, 0, sizeof bl_rt.way); /* the handle may come back for another communicator */
         c->handle = MPI_COMM_NULL;
         if (c->collective) c->collective->freed = 1;
         bl_rt.freed_comm[bl_rt.freed_comms++] = c;
         destroy_unwanted();
+        if (shadow == MPI_COMM_NULL) return;
+        bl_comm_freed(shadow);
+        PMPI_Comm_free(&shadow);
         return;
     }
 }
@@ -277,6 +291,8 @@ int bl_comms_init(bl_error *err)
 {
     if (!bl_comm_find(MPI_COMM_WORLD) || !bl_comm_find(MPI_COMM_SELF))
         return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the table of communicators");
+    give_shadow(bl_comm_find(MPI_COMM_WORLD));
+    give_shadow(bl_comm_find(MPI_COMM_SELF));
     return BELAY_OK;
 }
 

@@ -13,16 +13,23 @@
 #include <xxhash.h>
 
 #include "mpi/checkpoint.h"
+#include "mpi/log.h"
 #include "protocol/pace.h"
 #include "recovery/past.h"
 #include "util/clock.h"
 
 static bl_pace pace;
+static int asked;   /* for a checkpoint, by those who hold messages for us */
 static int retry; /* a due checkpoint was refused: said once, tried again at each safe point */
 
 static int induced(void)
 {
     return bl_rt.settings.protocol == BL_PROTOCOL_INDUCED;
+}
+
+static int logging(void)
+{
+    return bl_rt.settings.logging != BL_LOGGING_NONE;
 }
 
 /* --- where the job goes on --- */
@@ -122,12 +129,15 @@ static int choose(uint32_t *numbers, bl_error *err)
 int bl_independent_choose(bl_error *err)
 {
     uint32_t *numbers = calloc((size_t)bl_rt.ranks, sizeof *numbers), mine;
+    int rc = BELAY_OK;
     if (!numbers) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %d ranks", bl_rt.ranks);
-    while (!choose(numbers, err)) continue;
+    while (!logging() && !choose(numbers, err)) continue;
     mine = numbers[bl_rt.rank];
     free(numbers);
+    if (logging()) rc = bl_log_choose(&mine, err);
+    if (rc) return rc;
     /* What the line undoes is gone for good before anything new is taken: then the files of a rank are one history. */
-    int rc = bl_snapshot_forget(bl_rt.store, (uint32_t)bl_rt.rank, mine, err);
+    rc = bl_snapshot_forget(bl_rt.store, (uint32_t)bl_rt.rank, mine, err);
     if (rc == BELAY_OK) rc = carry_on_counting(err);
     if (rc) return rc;
     bl_rt.checkpoint = mine;
@@ -157,11 +167,13 @@ int bl_independent_take(bl_cut *cut)
     retry = 0;
     cut->checkpoint = bl_rt.next_checkpoint++;
     bl_point(BL_POINT_snapshot);
-    int rc = bl_cut_write(cut, &err);
+    int rc = logging() ? bl_log_checkpoint(cut->checkpoint, &err) : BELAY_OK;
+    if (rc == BELAY_OK) rc = bl_cut_write(cut, &err);
     if (rc == BELAY_ERR_STALE) bl_end_job(&err);
     if (rc) return bl_failed(rc, &err);
     bl_point(BL_POINT_publish);
     bl_cut_stable(cut);
+    if (logging()) bl_log_kept(cut->checkpoint);
     double seconds = bl_seconds(bl_ticks_ns() - began);
     bl_rt.blocked_s += seconds;
     bl_pace_done(&pace, cut->safe_point, bl_ticks_ns(), seconds);
@@ -171,7 +183,7 @@ int bl_independent_take(bl_cut *cut)
 
 static int take(uint64_t safe_point)
 {
-    bl_cut cut = { .safe_point = safe_point, .protocol = "independent" };
+    bl_cut cut = { .safe_point = safe_point, .protocol = logging() ? "pessimistic" : "independent" };
     return bl_independent_take(&cut);
 }
 
@@ -189,18 +201,26 @@ void bl_independent_first(uint64_t safe_point)
  * `belay run` ends the job when the tables of all say that they have. */
 int bl_independent_attend(uint64_t safe_point, belay_status *status)
 {
-    int asked = bl_rt.asked && bl_rt.live.header->state != BL_LIVE_STOPPED;
+    int stop = bl_rt.asked && bl_rt.live.header->state != BL_LIVE_STOPPED;
     int64_t began = bl_ticks_ns();
-    int due = bl_pace_at(&pace, safe_point, began, asked), rc;
+    int due = bl_pace_at(&pace, safe_point, began, stop || asked), rc;
+    asked = 0;
     if (!due && !induced()) return BELAY_OK;
     rc = induced() ? bl_induced_attend(safe_point, due, &status->taken) : take(safe_point);
     if (!induced()) status->taken = rc == BELAY_OK;
     status->blocked_seconds = bl_seconds(bl_ticks_ns() - began);
-    if (status->taken && asked) bl_rt.live.header->state = BL_LIVE_STOPPED;
+    if (status->taken && stop) bl_rt.live.header->state = BL_LIVE_STOPPED;
     return rc;
+}
+
+void bl_independent_ask(void)
+{
+    asked = 1;
+    bl_rt.attention = 0;
 }
 
 uint64_t bl_independent_attention(void)
 {
+    if (asked) return 0;
     return induced() ? 0 : pace.next; /* each is copied, lest a message makes it a checkpoint */
 }

@@ -10,6 +10,7 @@
 
 #include "mpi/carry.h"
 #include "mpi/checkpoint.h"
+#include "mpi/log.h"
 #include "mpi/ride.h"
 #include "store/start.h"
 
@@ -126,7 +127,8 @@ static int set_up(bl_error *err)
     h->compute_base_s = bl_rt.compute_base_s;
     h->safe_point = UINT64_MAX;
     h->state = BL_LIVE_STARTED;
-    rc = bl_comms_init(err);
+    rc = bl_log_init(err);
+    if (rc == BELAY_OK) rc = bl_comms_init(err);
     if (rc == BELAY_OK) rc = bl_safe_points_init(err);
     if (rc == BELAY_OK) rc = bl_induced_init(err);
     return rc ? rc : bl_ride_init(err);
@@ -227,6 +229,7 @@ static void finish(void)
     bl_point(BL_POINT_finalize);
     PMPI_Barrier(bl_rt.private_comm);
     bl_carry_finish();
+    bl_log_finish();
     bl_ride_finish();
     if (!bl_rt.supervised && bl_rt.rank == 0 && bl_store_set_state(bl_rt.store, "finished", &err))
         bl_say("rank 0: %s", err.text);
@@ -237,6 +240,7 @@ static void release(void)
 {
     bl_rt.live.header->state = BL_LIVE_FINISHED;
     if (bl_rt.reader) bl_snapshot_close(bl_rt.reader);
+    bl_log_free();
     bl_carry_free();
     bl_induced_free();
     bl_ride_free();

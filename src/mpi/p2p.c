@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "mpi/carry.h"
+#include "mpi/log.h"
 
 #define WANTED(status, own) ((status) == MPI_STATUS_IGNORE ? &(own) : (status))
 
@@ -296,27 +297,165 @@ static int tested_some(int incount, MPI_Request requests[], int *outcount, int i
     return rc;
 }
 
+static int wait_one(MPI_Request *request, MPI_Status *status)
+{
+    MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
+    MPI_Request handle = *request;
+    int rc = PMPI_Wait(request, s);
+    if (rc == MPI_SUCCESS) return bl_request_completed(handle, s);
+    broken(handle, *request != handle, s);
+    return rc;
+}
+
 BELAY_API int MPI_Wait(MPI_Request *request, MPI_Status *status)
 {
-    if (!bl_enter()) return PMPI_Wait(request, status);
-    int rc;
-    if (bl_rt.locked) {
-        rc = carried() ? tested(request, status) : bl_wait(request, status);
-    } else {
-        MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
-        MPI_Request handle = *request;
-        rc = PMPI_Wait(request, s);
-        if (rc == MPI_SUCCESS) rc = bl_request_completed(handle, s);
-        else broken(handle, *request != handle, s);
-    }
+    int how = bl_enter(), rc;
+    if (!how) return PMPI_Wait(request, status);
+    if (how == BL_ENTERED_LOGGED) bl_log_swap(1, request);
+    if (bl_rt.locked) rc = carried() ? tested(request, status) : bl_wait(request, status);
+    else rc = wait_one(request, status);
     bl_leave();
     return rc;
 }
 
+/* --- the same with message logging: which of several is complete, and whether one is, is an event --- */
+
+static enum bl_how event_of(enum bl_event event, bl_seen *seen, int count, MPI_Request *requests)
+{
+    bl_log_swap(count, requests);
+    return bl_outcome_of(event, bl_log_clock(), seen);
+}
+
+static void log_event(enum bl_event event, int value, const void *payload, size_t bytes)
+{
+    bl_outcome_log(event, bl_log_clock(), value, 0, payload, bytes);
+}
+
+static int logged_test(MPI_Request *request, int *flag, MPI_Status *status)
+{
+    bl_seen seen;
+    enum bl_how how = event_of(BL_EVENT_FLAG, &seen, 1, request);
+    *flag = how == BL_KNOWN;
+    if (how == BL_NOTHING) return MPI_SUCCESS;
+    if (how == BL_KNOWN) return wait_one(request, status);
+    int rc = test_one(request, flag, status);
+    if (*flag) log_event(BL_EVENT_FLAG, 0, NULL, 0);
+    return rc;
+}
+
+static int wait_all(int count, MPI_Request requests[], MPI_Status statuses[]);
+
+static int logged_test_all(int count, MPI_Request requests[], int *flag, MPI_Status statuses[])
+{
+    bl_seen seen;
+    enum bl_how how = event_of(BL_EVENT_FLAG, &seen, count, requests);
+    *flag = how == BL_KNOWN;
+    if (how == BL_NOTHING) return MPI_SUCCESS;
+    if (how == BL_KNOWN) return wait_all(count, requests, statuses);
+    int rc = test_all(count, requests, flag, statuses);
+    if (*flag) log_event(BL_EVENT_FLAG, 0, NULL, 0);
+    return rc;
+}
+
+static void empty_status(MPI_Status *status)
+{
+    if (status == MPI_STATUS_IGNORE) return;
+    MPI_Request none = MPI_REQUEST_NULL;
+    PMPI_Wait(&none, status);
+}
+
+/* It is known to complete, or to have been complete for us all along. */
+static int finish_one(int index, MPI_Request requests[], MPI_Status *status)
+{
+    if (index >= 0) return wait_one(&requests[index], status);
+    empty_status(status);
+    return MPI_SUCCESS;
+}
+
+static int wait_any(int count, MPI_Request requests[], int *index, MPI_Status *status);
+
+/* flag: NULL of MPI_Waitany. */
+static int logged_any(int count, MPI_Request requests[], int *index, int *flag, MPI_Status *status)
+{
+    bl_seen seen = { 0 };
+    int done = 1, ready = -1, rc;
+    enum bl_how how = event_of(BL_EVENT_INDEX, &seen, count, requests);
+    if (flag) *flag = how == BL_KNOWN;
+    if (how == BL_NOTHING && flag) {
+        *index = MPI_UNDEFINED;
+        return MPI_SUCCESS;
+    }
+    if (how == BL_KNOWN) *index = seen.c < 0 || seen.c >= count ? MPI_UNDEFINED : seen.c;
+    else ready = bl_log_ready(count, requests);
+    if (ready >= 0) *index = ready;
+    if (how == BL_KNOWN || ready >= 0) {
+        if (ready >= 0) log_event(BL_EVENT_INDEX, ready, NULL, 0);
+        if (flag) *flag = 1;
+        return finish_one(*index == MPI_UNDEFINED ? -1 : *index, requests, status);
+    }
+    rc = flag ? test_any(count, requests, index, &done, status) : wait_any(count, requests, index, status);
+    if (flag) *flag = done;
+    if (done) log_event(BL_EVENT_INDEX, *index == MPI_UNDEFINED ? -1 : *index, NULL, 0);
+    return rc;
+}
+
+static int finish_some(const bl_seen *seen, int incount, MPI_Request requests[], int *outcount, int indices[], MPI_Status statuses[])
+{
+    int rc = MPI_SUCCESS;
+    *outcount = seen->c < 0 ? MPI_UNDEFINED : seen->c;
+    for (int i = 0; i < seen->c && rc == MPI_SUCCESS; i++) {
+        memcpy(&indices[i], seen->payload + (size_t)i * sizeof *indices, sizeof *indices);
+        if (indices[i] < 0 || indices[i] >= incount) bl_log_end_job("the journal names request %d of %d", indices[i], incount);
+        rc = wait_one(&requests[indices[i]], statuses == MPI_STATUSES_IGNORE ? MPI_STATUS_IGNORE : &statuses[i]);
+    }
+    return rc;
+}
+
+static int logged_some(some_call *call, int incount, MPI_Request requests[], int *outcount, int indices[], MPI_Status statuses[])
+{
+    bl_seen seen = { 0 };
+    enum bl_how how = event_of(BL_EVENT_SOME, &seen, incount, requests);
+    int ready = how == BL_OPEN ? bl_log_ready(incount, requests) : -1, rc = MPI_SUCCESS;
+    *outcount = 0;
+    if (how == BL_NOTHING) return rc;
+    if (how == BL_KNOWN) {
+        if (seen.c > incount || (seen.c > 0 && seen.bytes != (uint64_t)seen.c * sizeof *indices)) bl_log_end_job("the journal names %d requests of %d", seen.c, incount);
+        return finish_some(&seen, incount, requests, outcount, indices, statuses);
+    }
+    if (ready >= 0) {
+        *outcount = 1;
+        indices[0] = ready;
+        rc = wait_one(&requests[ready], statuses == MPI_STATUSES_IGNORE ? MPI_STATUS_IGNORE : &statuses[0]);
+    } else {
+        rc = some(call, incount, requests, outcount, indices, statuses);
+    }
+    if (*outcount == MPI_UNDEFINED) log_event(BL_EVENT_SOME, -1, NULL, 0);
+    else if (*outcount > 0) log_event(BL_EVENT_SOME, *outcount, indices, (size_t)*outcount * sizeof *indices);
+    return rc;
+}
+
+static int logged_status(MPI_Request request, int *flag, MPI_Status *status)
+{
+    bl_seen seen;
+    MPI_Request handle = request;
+    MPI_Status own, *s = WANTED(status, own);
+    enum bl_how how = event_of(BL_EVENT_FLAG, &seen, 1, &handle);
+    int rc = MPI_SUCCESS;
+    *flag = 0;
+    if (how == BL_NOTHING) return rc;
+    for (unsigned turn = 0; rc == MPI_SUCCESS && !*flag && (how == BL_KNOWN || turn == 0); turn++) {
+        if (turn > 0) bl_pause_briefly(turn);
+        rc = PMPI_Request_get_status(handle, flag, s);
+    }
+    if (*flag && how != BL_KNOWN) log_event(BL_EVENT_FLAG, 0, NULL, 0);
+    return rc == MPI_SUCCESS && *flag ? bl_request_seen(handle, s) : rc;
+}
+
 BELAY_API int MPI_Test(MPI_Request *request, int *flag, MPI_Status *status)
 {
-    if (!bl_enter()) return PMPI_Test(request, flag, status);
-    int rc = test_one(request, flag, status);
+    int how = bl_enter();
+    if (!how) return PMPI_Test(request, flag, status);
+    int rc = how == BL_ENTERED_LOGGED ? logged_test(request, flag, status) : test_one(request, flag, status);
     bl_leave();
     return rc;
 }
@@ -342,7 +481,9 @@ static int wait_all(int count, MPI_Request requests[], MPI_Status statuses[])
 
 BELAY_API int MPI_Waitall(int count, MPI_Request requests[], MPI_Status statuses[])
 {
-    if (!bl_enter()) return PMPI_Waitall(count, requests, statuses);
+    int how = bl_enter();
+    if (!how) return PMPI_Waitall(count, requests, statuses);
+    if (how == BL_ENTERED_LOGGED) bl_log_swap(count, requests);
     if (!bl_rt.locked) return wait_all(count, requests, statuses);
     int rc = carried() ? tested_all(count, requests, statuses) : bl_wait_all(count, requests, statuses);
     bl_leave();
@@ -351,8 +492,9 @@ BELAY_API int MPI_Waitall(int count, MPI_Request requests[], MPI_Status statuses
 
 BELAY_API int MPI_Testall(int count, MPI_Request requests[], int *flag, MPI_Status statuses[])
 {
-    if (!bl_enter()) return PMPI_Testall(count, requests, flag, statuses);
-    int rc = test_all(count, requests, flag, statuses);
+    int how = bl_enter();
+    if (!how) return PMPI_Testall(count, requests, flag, statuses);
+    int rc = how == BL_ENTERED_LOGGED ? logged_test_all(count, requests, flag, statuses) : test_all(count, requests, flag, statuses);
     bl_leave();
     return rc;
 }
@@ -368,7 +510,9 @@ static int wait_any(int count, MPI_Request requests[], int *index, MPI_Status *s
 
 BELAY_API int MPI_Waitany(int count, MPI_Request requests[], int *index, MPI_Status *status)
 {
-    if (!bl_enter()) return PMPI_Waitany(count, requests, index, status);
+    int how = bl_enter();
+    if (!how) return PMPI_Waitany(count, requests, index, status);
+    if (how == BL_ENTERED_LOGGED) return logged_any(count, requests, index, NULL, status);
     if (!bl_rt.locked) return wait_any(count, requests, index, status);
     int rc = carried() ? tested_any(count, requests, index, status) : bl_wait_any(count, requests, index, status);
     bl_leave();
@@ -377,15 +521,18 @@ BELAY_API int MPI_Waitany(int count, MPI_Request requests[], int *index, MPI_Sta
 
 BELAY_API int MPI_Testany(int count, MPI_Request requests[], int *index, int *flag, MPI_Status *status)
 {
-    if (!bl_enter()) return PMPI_Testany(count, requests, index, flag, status);
-    int rc = test_any(count, requests, index, flag, status);
+    int how = bl_enter();
+    if (!how) return PMPI_Testany(count, requests, index, flag, status);
+    int rc = how == BL_ENTERED_LOGGED ? logged_any(count, requests, index, flag, status) : test_any(count, requests, index, flag, status);
     bl_leave();
     return rc;
 }
 
 BELAY_API int MPI_Waitsome(int incount, MPI_Request requests[], int *outcount, int indices[], MPI_Status statuses[])
 {
-    if (!bl_enter()) return PMPI_Waitsome(incount, requests, outcount, indices, statuses);
+    int how = bl_enter();
+    if (!how) return PMPI_Waitsome(incount, requests, outcount, indices, statuses);
+    if (how == BL_ENTERED_LOGGED) return logged_some(PMPI_Waitsome, incount, requests, outcount, indices, statuses);
     if (!bl_rt.locked) return some(PMPI_Waitsome, incount, requests, outcount, indices, statuses);
     int rc = carried() ? tested_some(incount, requests, outcount, indices, statuses)
                        : bl_wait_some(incount, requests, outcount, indices, statuses);
@@ -395,7 +542,9 @@ BELAY_API int MPI_Waitsome(int incount, MPI_Request requests[], int *outcount, i
 
 BELAY_API int MPI_Testsome(int incount, MPI_Request requests[], int *outcount, int indices[], MPI_Status statuses[])
 {
-    if (!bl_enter()) return PMPI_Testsome(incount, requests, outcount, indices, statuses);
+    int how = bl_enter();
+    if (!how) return PMPI_Testsome(incount, requests, outcount, indices, statuses);
+    if (how == BL_ENTERED_LOGGED) return logged_some(PMPI_Testsome, incount, requests, outcount, indices, statuses);
     int rc = some(PMPI_Testsome, incount, requests, outcount, indices, statuses);
     bl_leave();
     return rc;
@@ -404,7 +553,9 @@ BELAY_API int MPI_Testsome(int incount, MPI_Request requests[], int *outcount, i
 /* What it shows is delivered, though MPI keeps the request. */
 BELAY_API int MPI_Request_get_status(MPI_Request request, int *flag, MPI_Status *status)
 {
-    if (!bl_enter()) return PMPI_Request_get_status(request, flag, status);
+    int how = bl_enter();
+    if (!how) return PMPI_Request_get_status(request, flag, status);
+    if (how == BL_ENTERED_LOGGED) return logged_status(request, flag, status);
     MPI_Status own, *s = WANTED(status, own);
     int rc = PMPI_Request_get_status(request, flag, s);
     if (rc == MPI_SUCCESS && *flag) rc = bl_request_seen(request, s);
@@ -415,6 +566,7 @@ BELAY_API int MPI_Request_get_status(MPI_Request request, int *flag, MPI_Status 
 BELAY_API int MPI_Request_free(MPI_Request *request)
 {
     if (!bl_enter()) return PMPI_Request_free(request);
+    if (bl_log_on()) bl_log_request_freed(*request);
     bl_request_freed(*request);
     int rc = carried() && bl_carry_freed(request) ? MPI_SUCCESS : PMPI_Request_free(request);
     bl_leave();
@@ -423,7 +575,9 @@ BELAY_API int MPI_Request_free(MPI_Request *request)
 
 BELAY_API int MPI_Cancel(MPI_Request *request)
 {
-    if (!bl_enter()) return PMPI_Cancel(request);
+    int how = bl_enter();
+    if (!how) return PMPI_Cancel(request);
+    if (how == BL_ENTERED_LOGGED) bl_log_unsupported("MPI_Cancel");
     bl_request_cancelled(*request);
     int rc = PMPI_Cancel(request);
     bl_leave();
@@ -456,7 +610,9 @@ BELAY_API int MPI_Buffer_detach(void *buffer, int *size)
 /* The new handle may not be asked anything before the request is complete, but what it is called is known here. */
 BELAY_API int MPI_Comm_idup(MPI_Comm comm, MPI_Comm *newcomm, MPI_Request *request)
 {
-    if (!bl_enter()) return PMPI_Comm_idup(comm, newcomm, request);
+    int how = bl_enter();
+    if (!how) return PMPI_Comm_idup(comm, newcomm, request);
+    if (how == BL_ENTERED_LOGGED) bl_log_unsupported("MPI_Comm_idup");
     int rc = PMPI_Comm_idup(comm, newcomm, request);
     bl_comm *made = rc == MPI_SUCCESS ? bl_comm_copied(comm) : NULL;
     if (made) bl_request_idup(*request, made, newcomm);
@@ -477,7 +633,9 @@ BELAY_API int MPI_Comm_free(MPI_Comm *comm)
 
 BELAY_API int MPI_Comm_disconnect(MPI_Comm *comm)
 {
-    if (!bl_enter()) return PMPI_Comm_disconnect(comm);
+    int how = bl_enter();
+    if (!how) return PMPI_Comm_disconnect(comm);
+    if (how == BL_ENTERED_LOGGED) bl_log_unsupported("MPI_Comm_disconnect");
     bl_comm_freed(*comm);
     bl_wait_begin();
     int rc = PMPI_Comm_disconnect(comm);

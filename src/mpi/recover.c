@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mpi/checkpoint.h"
+#include "mpi/log.h"
 #include "recovery/past.h"
 #include "util/clock.h"
 
@@ -35,7 +36,7 @@ static int other_protocol(bl_error *err)
         bl_error ignored;
         if (bl_snapshot_list(bl_rt.store, rank, &numbers, &count, &ignored)) continue;
         if (count && bl_snapshot_open(bl_rt.store, rank, numbers[count - 1], NULL, &reader, &s, &ignored) == BELAY_OK) {
-            found = !strcmp(s->protocol, "independent") || !strcmp(s->protocol, "induced");
+            found = bl_past_alone(s->protocol);
             memcpy(protocol, s->protocol, sizeof protocol);
             bl_snapshot_close(reader);
         }
@@ -295,6 +296,7 @@ int belay_recover(belay_status *status)
         bl_point(BL_POINT_restored);
     }
     if (bl_rt.settings.protocol == BL_PROTOCOL_INDUCED) bl_resend(&err);
+    if (bl_rt.settings.logging != BL_LOGGING_NONE) bl_log_begin(&err);
     bl_rt.attention = bl_rt.live.header->safe_point + 1;
     bl_rt.recovered = 1;
     if (status) *status = s;

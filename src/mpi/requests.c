@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "mpi/carry.h"
+#include "mpi/log.h"
 #include "mpi/ride.h"
 
 static uint64_t key_of_message(MPI_Message message)
@@ -191,6 +192,7 @@ static bl_live_slot *slot_of(const bl_request *r, const MPI_Status *status)
 static int count_completion(const bl_request *r, MPI_Status *status, int ends)
 {
     int undone = 0, rc = MPI_SUCCESS;
+    if (bl_log_on()) bl_log_completed(r, status, ends);
     if (r->cancelled) PMPI_Test_cancelled(status, &undone);
     bl_live_slot *delivers = NULL;
     if (r->kind == BL_REQ_RECV && !undone && !r->counted) delivers = wild(r) ? slot_of(r, status) : r->slot;
@@ -262,6 +264,25 @@ void bl_request_cancelled(MPI_Request handle)
     r->cancelled = 1;
     r->plain = 0;
     want_status(r, 1);
+}
+
+void bl_request_looked_at(MPI_Request handle)
+{
+    bl_request *r = find(bl_request_key(handle));
+    if (!r) return;
+    r->plain = 0;
+    want_status(r, 1);
+}
+
+void bl_request_renamed(MPI_Request from, MPI_Request to)
+{
+    bl_request *old = find(bl_request_key(from)), copy;
+    if (!old) return;
+    copy = *old;
+    copy.key = bl_request_key(to);
+    take_out(old);
+    bl_request *r = new_entry(copy.key, copy.persistent);
+    if (r) *r = copy;
 }
 
 /* The program sees a delivery (or a cancelled one) that MPI keeps the request of. */

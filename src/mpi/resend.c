@@ -156,7 +156,7 @@ void bl_resend_on(const bl_comm *c)
 typedef struct crossing { uint64_t sent, received; } crossing;
 
 /* Has all that was sent since MPI_Init been received?  Who sent what is told to whom it concerns. */
-static int settled_before(bl_error *err)
+int bl_prologue_settled(const char *setting, bl_error *err)
 {
     int ranks = bl_rt.ranks, wrong = -1;
     crossing *mine = calloc((size_t)ranks, 2 * sizeof *mine), *theirs = mine ? mine + ranks : NULL;
@@ -175,13 +175,13 @@ static int settled_before(bl_error *err)
         if (mine[r].sent != theirs[r].received) wrong = r;
     free(mine);
     if (wrong >= 0)
-        return bl_fail(err, BELAY_ERR_PENDING, "belay_recover: a message to rank %d has not been received; with checkpoint=induced nothing may be under way at belay_recover", wrong);
+        return bl_fail(err, BELAY_ERR_PENDING, "belay_recover: a message to rank %d has not been received; with %s nothing may be under way at belay_recover", wrong, setting);
     if (bl_rt.active)
-        return bl_fail(err, BELAY_ERR_PENDING, "belay_recover: a request is not completed; with checkpoint=induced nothing may be under way at belay_recover");
+        return bl_fail(err, BELAY_ERR_PENDING, "belay_recover: a request is not completed; with %s nothing may be under way at belay_recover", setting);
     return BELAY_OK;
 }
 
-static void count_from_here(void)
+void bl_prologue_forget(void)
 {
     for (uint32_t i = 0; i < bl_rt.live.header->channel_slots; i++) {
         bl_live_slot *s = &bl_rt.live.slot[i];
@@ -207,13 +207,13 @@ static void expect(void)
 /* Collective; ends the job when what the line needs is not there. */
 void bl_resend(bl_error *err)
 {
-    int rc = settled_before(err), all;
+    int rc = bl_prologue_settled("checkpoint=induced", err), all;
     if (rc == BELAY_OK) rc = collect(err);
     int bad = rc != BELAY_OK;
     PMPI_Allreduce(&bad, &all, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
     if (bad) bl_end_job(err);
     if (all) PMPI_Barrier(bl_rt.private_comm); /* another rank ends the job */
-    count_from_here();
+    bl_prologue_forget();
     expect();
     PMPI_Barrier(bl_rt.private_comm); /* before anybody is sent to */
     for (unsigned i = 0; i < bl_rt.comms; i++) bl_resend_on(bl_rt.comm[i]);

@@ -47,6 +47,7 @@ typedef struct bl_comm {  /* a communicator the program uses; kept after MPI_Com
     int foreign;          /* some of either group are not in MPI_COMM_WORLD */
     int wanted;           /* by a request; set and looked at when a communicator is freed */
     bl_live_collective *collective;
+    struct bl_comm *shadow; /* logging: the same ranks, for what collectives are made of; NULL: none */
 } bl_comm;
 enum { BL_COMM_WAYS = 64 };
 
@@ -69,7 +70,7 @@ typedef struct bl_request {
 _Static_assert(BL_CALLS <= UINT8_MAX + 1, "bl_request has a byte for it");
 enum { BL_RECENT = 1024 };
 
-enum bl_counting { BL_COUNTING_NOT, BL_COUNTING_ALONE, BL_COUNTING_LOCKED, BL_COUNTING_CARRIED };
+enum bl_counting { BL_COUNTING_NOT, BL_COUNTING_ALONE, BL_COUNTING_LOCKED, BL_COUNTING_CARRIED, BL_COUNTING_LOGGED };
 
 typedef struct bl_object { /* a window or a file, collective on a communicator that may be freed before it */
     uintptr_t handle;
@@ -189,19 +190,21 @@ static inline void bl_count_call(void)
     if (__builtin_expect(++bl_rt.live.header->calls == bl_rt.calls_until, 0)) bl_inject_call();
 }
 
-/* 0: nothing is counted, the wrapper only calls MPI. */
+enum { BL_ENTERED = 1, BL_ENTERED_LOGGED };
+
+/* 0: nothing is counted, the wrapper only calls MPI.  BL_ENTERED_LOGGED: what the call shows is an event (log.h). */
 static inline int bl_enter(void)
 {
     if (__builtin_expect(bl_rt.counting != BL_COUNTING_ALONE, 0)) return bl_enter_locked();
     bl_count_call();
-    return 1;
+    return BL_ENTERED;
 }
 
-/* The same of calls that send or receive a message: 0 also when carry.c does it all, through bl_under. */
+/* The same of calls that send or receive a message: 0 also when carry.c or logged.c does it all, through bl_under. */
 static inline int bl_enter_message(void)
 {
     if (__builtin_expect(bl_rt.counting != BL_COUNTING_ALONE, 0))
-        return bl_rt.counting == BL_COUNTING_CARRIED ? 0 : bl_enter_locked();
+        return bl_rt.counting >= BL_COUNTING_CARRIED ? 0 : bl_enter_locked();
     bl_count_call();
     return 1;
 }
@@ -311,6 +314,8 @@ void bl_request_freed(MPI_Request handle);
 int bl_request_seen(MPI_Request handle, MPI_Status *status);
 void bl_request_idup(MPI_Request request, bl_comm *comm, MPI_Comm *newcomm);
 void bl_request_cancelled(MPI_Request handle);
+void bl_request_looked_at(MPI_Request handle);       /* its status is, when it completes */
+void bl_request_renamed(MPI_Request from, MPI_Request to);
 void bl_message_made(MPI_Message message, enum bl_call call, MPI_Comm comm, const MPI_Status *status);
 void bl_message_enter(MPI_Message message, enum bl_call call, MPI_Comm comm, const MPI_Status *status); /* counts nothing */
 void bl_message_gone(MPI_Message message);

@@ -6,7 +6,7 @@
 #include <sched.h>
 #include <time.h>
 
-#include "mpi/runtime.h"
+#include "mpi/log.h"
 
 static pthread_mutex_t lock; /* recursive: MPI calls the program back (error handlers, attributes), and that calls MPI */
 
@@ -34,9 +34,13 @@ void bl_unlock(void)
 int bl_enter_locked(void)
 {
     if (bl_rt.counting == BL_COUNTING_NOT) return 0;
+    if (bl_rt.counting == BL_COUNTING_LOGGED) {
+        bl_log_entered();
+        return BL_ENTERED_LOGGED;
+    }
     if (bl_rt.locked) bl_lock();
     bl_count_call();
-    return 1;
+    return BL_ENTERED;
 }
 
 /* With several threads a wait is a test again and again: a handle that MPI gives back may be another thread's next request

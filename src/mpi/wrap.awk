@@ -3,7 +3,7 @@ BEGIN {
     FS = "\t"
     if (out == "code") {
         print "/* Made by wrap.awk from calls.def. */"
-        print "#include \"mpi/carry.h\"\n"
+        print "#include \"mpi/carry.h\"\n#include \"mpi/log.h\"\n#include \"mpi/trees.h\"\n"
     }
 }
 /^#/ || NF < 2 { next }
@@ -58,7 +58,19 @@ function then(name, args, what, may_wait) {
     } else {
         print "BELAY_API " proto "\n{"
     }
-    if (class ~ /^(send|isend|init|probe)$/) print "    if (!bl_enter_message()) return bl_under->" short "(" args ");"
+    if (class ~ /^(coll|icoll|ifile|file|comm|join|window)$/) {
+        print "    int how = bl_enter();"
+        print "    if (!how) return P" name "(" args ");"
+        if (class == "coll") {
+            inner = args; sub(/, comm$/, "", inner); if (inner == "comm") inner = ""
+            print "    if (how == BL_ENTERED_LOGGED) {"
+            print "        bl_tree_link link = bl_log_link(comm, \"" name "\");"
+            print "        return bl_tree_" short "(&link" (inner != "" ? ", " inner : "") ");"
+            print "    }"
+        } else if (class != "ifile" || short ~ /_all$/) {
+            print "    if (how == BL_ENTERED_LOGGED) bl_log_unsupported(\"" name (class == "comm" ? " after belay_recover" : "") "\");"
+        }
+    } else if (class ~ /^(send|isend|init|probe)$/) print "    if (!bl_enter_message()) return bl_under->" short "(" args ");"
     else print "    if (!bl_enter()) return P" name "(" args ");"
     if (class == "call" || class == "probe") {
         waits(name, args)

@@ -31,22 +31,29 @@ static void leave_out(const reading *r, uint32_t rank, uint32_t number, const bl
     tell(r, text);
 }
 
+/* With all messages in the journals no rank depends on another's checkpoint. */
+static int logged(const bl_past *past)
+{
+    return !strcmp(past->protocol, "pessimistic");
+}
+
 /* Its counters to the history. */
 static int record(const reading *r, uint32_t rank, const bl_snapshot *s, bl_error *err)
 {
     bl_history_channel *channel = malloc(sizeof *channel * (s->nchannels + 1));
     bl_history_collective *collective = malloc(sizeof *collective * (s->ncollectives + 1));
+    size_t nchannels = logged(r->past) ? 0 : s->nchannels, ncollectives = logged(r->past) ? 0 : s->ncollectives;
     int rc = BELAY_ERR_MEMORY;
     if (channel && collective) {
-        for (size_t k = 0; k < s->nchannels; k++) {
+        for (size_t k = 0; k < nchannels; k++) {
             const bl_channel *c = &s->channels[k];
             channel[k] = (bl_history_channel){ c->comm, (uint32_t)c->peer, c->tag, c->sent, c->received };
         }
-        for (size_t k = 0; k < s->ncollectives; k++) {
+        for (size_t k = 0; k < ncollectives; k++) {
             const bl_collectives *c = &s->collectives[k];
             collective[k] = (bl_history_collective){ c->comm, c->started, c->size };
         }
-        rc = bl_history_checkpoint(r->past->history, rank, channel, s->nchannels, collective, s->ncollectives, err);
+        rc = bl_history_checkpoint(r->past->history, rank, channel, nchannels, collective, ncollectives, err);
     } else {
         bl_fail(err, rc, "out of memory for the counters of rank %u", rank);
     }
@@ -66,9 +73,9 @@ static int mixture(const reading *r, uint32_t rank, uint32_t number, const char 
                    "start anew with --fresh", bl_store_dir(r->store), r->past->protocol, number, rank, protocol);
 }
 
-static int alone(const char *protocol)
+int bl_past_alone(const char *protocol)
 {
-    return !strcmp(protocol, "independent") || !strcmp(protocol, "induced");
+    return !strcmp(protocol, "independent") || !strcmp(protocol, "induced") || !strcmp(protocol, "pessimistic");
 }
 
 static int read_one(const reading *r, uint32_t rank, uint32_t number, bl_error *err)
@@ -77,7 +84,7 @@ static int read_one(const reading *r, uint32_t rank, uint32_t number, bl_error *
     const bl_snapshot *s;
     bl_error why = { 0, "" };
     int rc = bl_snapshot_open(r->store, rank, number, NULL, &reader, &s, &why);
-    if (rc == BELAY_OK && !alone(s->protocol)) {
+    if (rc == BELAY_OK && !bl_past_alone(s->protocol)) {
         bl_snapshot_close(reader); /* left behind by a coordinated checkpoint that was never committed */
         return BELAY_OK;
     }
@@ -138,7 +145,7 @@ static int note_file(void *context, const bl_late_file *file, bl_error *err)
 static int read_late(const reading *r, bl_error *err)
 {
     int rc = BELAY_OK;
-    if (!strcmp(r->past->protocol, "independent")) return BELAY_OK;
+    if (!strcmp(r->past->protocol, "independent") || logged(r->past)) return BELAY_OK;
     for (uint32_t rank = 0; rc == BELAY_OK && rank < r->past->ranks; rank++) {
         late l = { r, rank };
         rc = bl_late_scan(r->store, rank, 0, note_message, note_file, &l, err);
@@ -241,6 +248,7 @@ static int collect_late(bl_store *store, const bl_past *past, uint32_t rank, bl_
 int bl_past_collect(bl_store *store, const bl_past *past, uint32_t *removed, bl_error *err)
 {
     *removed = 0;
+    if (logged(past)) return BELAY_OK; /* each rank removes its own, with what is in its journal for them */
     for (uint32_t rank = 0; rank < past->ranks; rank++) {
         for (uint32_t x = 1; x < past->line.cut[rank]; x++) {
             int rc = bl_snapshot_remove(store, rank, past->at[rank][x].number, err);

@@ -23,7 +23,7 @@ typedef struct bl_past_checkpoint {
 
 typedef struct bl_past {
     uint32_t ranks;
-    char protocol[16];            /* "independent", "induced"; "": there is nothing that says it */
+    char protocol[16];            /* "independent", "induced", "pessimistic"; "": there is nothing that says it */
     enum bl_line_mode mode;       /* logged of induced ones, else transitless */
     uint32_t *last;               /* [ranks] L_i */
     bl_past_checkpoint **at;      /* [ranks][L_i + 1]; [0] is the start: all zero */
@@ -39,6 +39,9 @@ typedef struct bl_past {
  * with a sentence to `note`.  What is newer than this version, and a late file of another job, is an error, and so is a
  * mixture (BELAY_ERR_REFUSED). */
 int bl_past_read(bl_store *store, int quarantine, bl_note *note, void *context, bl_past *past, bl_error *err);
+/* Is it the protocol of snapshots that each rank takes on its own? */
+int bl_past_alone(const char *protocol);
+
 /* Damage of one snapshot is survived by going back further; a file this version or this user cannot read is not damage, and
  * silently losing the work in it would be wrong. */
 int bl_past_survivable(int rc);

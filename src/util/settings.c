@@ -214,6 +214,23 @@ static int set_piggyback(bl_settings *s, const bl_setting *row, const char *text
     return rc;
 }
 
+static int set_logging(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    int logging = 0, rc = set_one_of(&logging, s, row, text, err);
+    if (rc == BELAY_OK) s->logging = (enum bl_logging_protocol)logging;
+    return rc;
+}
+
+/* "64M", "2G" */
+static int set_budget(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    size_t digits = strspn(text, "0123456789");
+    int shift = !strcmp(text + digits, "M") ? 20 : !strcmp(text + digits, "G") ? 30 : 0;
+    if (!digits || digits > 6 || !shift) return bad(row, text, err);
+    s->log_budget = strtoull(text, NULL, 10) << shift;
+    return s->log_budget >= 16u << 20 ? BELAY_OK : bl_fail(err, BELAY_ERR_ARG, "log-budget=%s is too little: 16M is the least", text);
+}
+
 const bl_setting bl_setting_table[] = {
     { "dir", "DIR", "belay.d", "the job directory: checkpoints, commit records, counters", set_dir },
     { "every", "N|TIME|auto|never", "auto", "checkpoint every N safe points or TIME (30s, 5m, 2h); auto: Young/Daly from the measured cost and mtbf; a list A,B,... gives each rank its own (together they use the first)", set_every },
@@ -229,7 +246,8 @@ const bl_setting bl_setting_table[] = {
     { "errors", "fatal|return", "fatal", "when belay_recover cannot restore: end the job, or let the program decide", set_errors },
     { "verbose", "0|1", "1", "0: errors only; 1: a line per event", set_verbose },
     { "checkpoint", "coordinated|independent|induced", "coordinated", "checkpointing protocol: all ranks together at one safe point; each rank at its own; or that, and messages force further ones so that none is useless", set_checkpoint },
-    { "logging", "none", "none", "message logging protocol", set_protocol },
+    { "logging", "none|pessimistic", "none", "message logging: with pessimistic each rank goes on from its own newest checkpoint (with independent checkpoints)", set_logging },
+    { "log-budget", "SIZE", "1G", "so much of each of a rank's two journals is kept (64M, 2G); when it is nearly full checkpoints are asked for", set_budget },
     { "recovery", "relaunch", "relaunch", "how the job comes back", set_protocol },
     { "piggyback", "implicit|marker|header", "implicit", "how dependencies ride on messages: not at all (both ends count), beside the first one of an interval, or on each; with induced checkpoints implicit means marker", set_piggyback },
 };
@@ -311,6 +329,10 @@ int bl_settings_agree(const bl_settings *s, bl_error *err)
 {
     if (s->protocol == BL_PROTOCOL_INDUCED && s->piggyback == BL_PIGGYBACK_HEADER)
         return bl_fail(err, BELAY_ERR_REFUSED, "checkpoint=induced with piggyback=header: induced checkpoints are told by markers; leave piggyback out, or set marker");
+    if (s->logging != BL_LOGGING_NONE && s->protocol != BL_PROTOCOL_INDEPENDENT)
+        return bl_fail(err, BELAY_ERR_REFUSED, "logging=pessimistic goes with checkpoint=independent: a log is what makes checkpoints of one rank enough");
+    if (s->logging != BL_LOGGING_NONE && s->piggyback != BL_PIGGYBACK_IMPLICIT)
+        return bl_fail(err, BELAY_ERR_REFUSED, "logging=pessimistic with another piggyback than implicit: the log tells who depends on whom; leave piggyback out");
     return BELAY_OK;
 }
 

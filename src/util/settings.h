@@ -22,12 +22,15 @@ typedef struct bl_every {
 } bl_every;
 
 enum bl_protocol { BL_PROTOCOL_COORDINATED, BL_PROTOCOL_INDEPENDENT, BL_PROTOCOL_INDUCED };
+enum bl_logging_protocol { BL_LOGGING_NONE, BL_LOGGING_PESSIMISTIC };
 enum bl_piggyback { BL_PIGGYBACK_IMPLICIT, BL_PIGGYBACK_MARKER, BL_PIGGYBACK_HEADER };
 
 typedef struct bl_settings {
     char dir[BL_PATH_MAX];
     enum bl_protocol protocol;
     enum bl_piggyback piggyback;    /* as set; bl_settings_piggyback is what is done */
+    enum bl_logging_protocol logging;
+    uint64_t log_budget;            /* bytes of each of a rank's journals */
     bl_every every[BL_EVERIES_MAX]; /* of rank r: [r % everies] */
     unsigned everies;
     double jitter;            /* 0 to 0.9 of a period */

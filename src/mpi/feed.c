@@ -1,0 +1,292 @@
+/* feed.c - what the journals "sent" hold: for us to receive again, and of ours not to send again. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "mpi/log.h"
+#include "store/journal.h"
+
+enum { BUCKETS = 256 };
+
+typedef struct lane {        /* of one peer on one communicator, in the order sent */
+    struct lane *chain;
+    uint64_t comm;
+    int world;
+    bl_fed *message;
+    size_t count, room, first; /* those before `first` are taken */
+} lane;
+
+uint64_t bl_feed_left, bl_feed_repeats;
+
+static struct feed {
+    lane *in[BUCKETS], *out[BUCKETS];
+    uint64_t *until;         /* [channel_slots] messages up to this one are not sent again */
+    uint64_t *next;          /* [channel_slots] that has to come next, while they are loaded */
+    bl_journal_reader **reader; /* [ranks] what the messages point into */
+} feed;
+
+static lane *lane_of(lane **table, uint64_t comm, int world, int make)
+{
+    lane **bucket = &table[bl_live_hash(comm, world, 0) & (BUCKETS - 1)];
+    for (lane *l = *bucket; l; l = l->chain)
+        if (l->comm == comm && l->world == world) return l;
+    lane *l = make ? calloc(1, sizeof *l) : NULL;
+    if (!l) return NULL;
+    l->comm = comm;
+    l->world = world;
+    l->chain = *bucket;
+    return *bucket = l;
+}
+
+static int add(lane **table, uint64_t comm, int world, const bl_fed *fed)
+{
+    lane *l = lane_of(table, comm, world, 1);
+    if (l && l->count == l->room) {
+        size_t room = l->room ? 2 * l->room : 64;
+        bl_fed *bigger = realloc(l->message, room * sizeof *bigger);
+        if (!bigger) return -1;
+        l->message = bigger;
+        l->room = room;
+    }
+    if (!l) return -1;
+    l->message[l->count++] = *fed;
+    return 0;
+}
+
+/* --- loading --- */
+
+static uint32_t index_of(const bl_live_slot *slot)
+{
+    return (uint32_t)(slot - bl_rt.live.slot);
+}
+
+static int out_of_memory(bl_error *err)
+{
+    return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the messages of the journals");
+}
+
+/* One that we have sent, in any incarnation. */
+static int load_sent(const bl_record *r, const bl_fed *fed, bl_error *err)
+{
+    const bl_live_slot *slot = bl_comm_slot_by_id(r->a, r->c, r->d);
+    if (!slot) return bl_fail(err, BELAY_ERR_REFUSED, "the journal of this rank has more channels than this version counts");
+    uint64_t *until = &feed.until[index_of(slot)];
+    if (r->b > *until) *until = r->b;
+    if (r->b > slot->sent && add(feed.out, r->a, r->c, fed)) return out_of_memory(err);
+    return BELAY_OK;
+}
+
+/* One that was sent to us. */
+static int load_received(const bl_record *r, int from, const bl_fed *fed, bl_error *err)
+{
+    const bl_live_slot *slot = bl_comm_slot_by_id(r->a, from, r->d);
+    if (!slot) return bl_fail(err, BELAY_ERR_REFUSED, "the journal of rank %d has more channels than this version counts", from);
+    uint64_t *next = &feed.next[index_of(slot)];
+    if (*next == 0) *next = slot->received + 1;
+    if (r->b < *next) return BELAY_OK;
+    if (r->b > *next)
+        return bl_fail(err, BELAY_ERR_DAMAGED, "messages %" PRIu64 " to %" PRIu64 " from rank %d, tag %d, which come after the checkpoint of rank %d, are not in the journal of rank %d",
+                       *next, r->b - 1, from, r->d, bl_rt.rank, from);
+    ++*next;
+    bl_feed_left++;
+    return add(feed.in, r->a, from, fed) ? out_of_memory(err) : BELAY_OK;
+}
+
+static int load_journal(int from, bl_error *err)
+{
+    bl_record r;
+    const char *payload;
+    int more, rc = bl_journal_read_open(bl_rt.store, (uint32_t)from, "sent", &feed.reader[from], err);
+    if (rc == BELAY_ERR_NONE) return BELAY_OK;
+    while (rc == BELAY_OK && (more = bl_journal_next(feed.reader[from], &r, &payload, err)) != 0) {
+        if (more < 0) return err->code;
+        if (r.kind != BL_EVENT_SENT) continue;
+        bl_fed fed = { .number = r.b, .tag = r.d, .bytes = r.bytes, .data = payload };
+        if (from == bl_rt.rank) rc = load_sent(&r, &fed, err);
+        if (rc == BELAY_OK && r.c == bl_rt.rank) rc = load_received(&r, from, &fed, err);
+    }
+    return rc;
+}
+
+int bl_feed_load(bl_error *err)
+{
+    size_t slots = bl_rt.live.header->channel_slots;
+    feed.until = calloc(slots, sizeof *feed.until);
+    feed.next = calloc(slots, sizeof *feed.next);
+    feed.reader = calloc((size_t)bl_rt.ranks, sizeof *feed.reader);
+    int rc = feed.until && feed.next && feed.reader ? BELAY_OK : out_of_memory(err);
+    for (int r = 0; rc == BELAY_OK && bl_rt.incarnation > 0 && r < bl_rt.ranks; r++) rc = load_journal(r, err);
+    free(feed.next);
+    feed.next = NULL;
+    return rc;
+}
+
+uint64_t *bl_feed_until(void)
+{
+    size_t bytes = sizeof *feed.until * bl_rt.live.header->channel_slots;
+    uint64_t *copy = malloc(bytes);
+    if (copy) memcpy(copy, feed.until, bytes);
+    return copy;
+}
+
+/* --- agreeing --- */
+
+typedef struct delivered { uint64_t comm, received; int32_t tag, reserved; } delivered;
+
+static delivered *gather(int *counts, bl_error *err)
+{
+    const bl_live *live = &bl_rt.live;
+    int total = 0;
+    memset(counts, 0, sizeof *counts * (size_t)bl_rt.ranks);
+    for (uint32_t i = 0; i < live->header->channel_slots; i++)
+        if (live->slot[i].comm && live->slot[i].received) counts[live->slot[i].peer]++;
+    for (int r = 0; r < bl_rt.ranks; r++) total += counts[r];
+    delivered *all = malloc(sizeof *all * ((size_t)total + 1));
+    int *at = calloc((size_t)bl_rt.ranks + 1, sizeof *at);
+    if (!all || !at) {
+        out_of_memory(err);
+        free(all);
+        free(at);
+        return NULL;
+    }
+    for (int r = 0; r < bl_rt.ranks; r++) at[r + 1] = at[r] + counts[r];
+    for (uint32_t i = 0; i < live->header->channel_slots; i++) {
+        const bl_live_slot *s = &live->slot[i];
+        if (s->comm && s->received) all[at[s->peer]++] = (delivered){ s->comm, s->received, s->tag, 0 };
+    }
+    free(at);
+    return all;
+}
+
+static void places(const int *counts, int *bytes, int *at)
+{
+    for (int r = 0, sum = 0; r < bl_rt.ranks; r++) {
+        bytes[r] = counts[r] * (int)sizeof(delivered);
+        at[r] = sum;
+        sum += bytes[r];
+    }
+}
+
+static int note_delivered(const delivered *d, int peer, bl_error *err)
+{
+    const bl_live_slot *slot = bl_comm_slot_by_id(d->comm, peer, d->tag);
+    if (!slot) return bl_fail(err, BELAY_ERR_REFUSED, "rank %d has more channels than this version counts", peer);
+    uint64_t *until = &feed.until[index_of(slot)];
+    if (d->received > *until) *until = d->received;
+    return BELAY_OK;
+}
+
+/* Nothing that a checkpoint of ours counts as sent may be nowhere. */
+static int complete(bl_error *err)
+{
+    bl_feed_repeats = 0;
+    for (uint32_t i = 0; i < bl_rt.live.header->channel_slots; i++) {
+        const bl_live_slot *s = &bl_rt.live.slot[i];
+        if (!s->comm) continue;
+        if (feed.until[i] < s->sent)
+            return bl_fail(err, BELAY_ERR_DAMAGED, "messages %" PRIu64 " to %" PRIu64 " to rank %d, tag %d, which the checkpoint of rank %d counts as sent, are in no journal",
+                           feed.until[i] + 1, s->sent, s->peer, s->tag, bl_rt.rank);
+        bl_feed_repeats += feed.until[i] - s->sent;
+    }
+    return BELAY_OK;
+}
+
+int bl_feed_agree(bl_error *err)
+{
+    size_t n = (size_t)bl_rt.ranks;
+    int *room = calloc(6 * n, sizeof *room), rc = BELAY_OK;
+    delivered *mine = room ? gather(room, err) : NULL, *theirs = NULL;
+    if (!mine) return out_of_memory(err);
+    int *counts = room, *others = room + n, *bytes = room + 2 * n, *at = room + 3 * n, *their_bytes = room + 4 * n, *their_at = room + 5 * n;
+    PMPI_Alltoall(counts, 1, MPI_INT, others, 1, MPI_INT, bl_rt.private_comm);
+    places(counts, bytes, at);
+    places(others, their_bytes, their_at);
+    theirs = malloc((size_t)their_at[n - 1] + (size_t)their_bytes[n - 1] + 1);
+    if (!theirs) rc = out_of_memory(err);
+    else PMPI_Alltoallv(mine, bytes, at, MPI_BYTE, theirs, their_bytes, their_at, MPI_BYTE, bl_rt.private_comm);
+    const delivered *d = theirs;
+    for (int r = 0; rc == BELAY_OK && r < bl_rt.ranks; r++)
+        for (int k = 0; rc == BELAY_OK && k < others[r]; k++) rc = note_delivered(d++, r, err);
+    if (rc == BELAY_OK) rc = complete(err);
+    free(room);
+    free(mine);
+    free(theirs);
+    return rc;
+}
+
+/* --- receiving --- */
+
+static int suits(const bl_fed *f, const bl_wanted *w)
+{
+    return !f->taken && (w->tag == MPI_ANY_TAG || f->tag == w->tag) && (!w->hashed || XXH3_64bits(f->data, f->bytes) == w->hash);
+}
+
+static bl_fed *first_in(lane *l, const bl_wanted *w)
+{
+    while (l->first < l->count && l->message[l->first].taken) l->first++;
+    for (size_t i = l->first; i < l->count; i++)
+        if (suits(&l->message[i], w)) return &l->message[i];
+    return NULL;
+}
+
+bl_fed *bl_feed_find(const bl_wanted *w, int *source)
+{
+    if (!bl_feed_left) return NULL;
+    for (int r = w->source < 0 ? 0 : w->source; r < bl_rt.ranks; r++) {
+        lane *l = lane_of(feed.in, w->comm->id, r, 0);
+        bl_fed *f = l ? first_in(l, w) : NULL;
+        *source = r;
+        if (f || w->source >= 0) return f;
+    }
+    return NULL;
+}
+
+void bl_feed_take(bl_fed *f)
+{
+    f->taken = 1;
+    bl_feed_left--;
+}
+
+/* --- sending --- */
+
+int bl_feed_was_sent(const bl_live_slot *slot)
+{
+    return slot->sent < feed.until[index_of(slot)];
+}
+
+const bl_fed *bl_feed_sent(const bl_live_slot *slot, uint64_t number)
+{
+    lane *l = lane_of(feed.out, slot->comm, slot->peer, 0);
+    for (size_t i = l ? l->first : 0; l && i < l->count; i++) {
+        bl_fed *f = &l->message[i];
+        if (f->tag != slot->tag || f->number != number) continue;
+        f->taken = 1;
+        while (l->first < l->count && l->message[l->first].taken) l->first++;
+        return f;
+    }
+    return NULL;
+}
+
+static void free_lanes(lane **table)
+{
+    for (unsigned i = 0; i < BUCKETS; i++)
+        while (table[i]) {
+            lane *next = table[i]->chain;
+            free(table[i]->message);
+            free(table[i]);
+            table[i] = next;
+        }
+}
+
+void bl_feed_free(void)
+{
+    for (int r = 0; feed.reader && r < bl_rt.ranks; r++)
+        if (feed.reader[r]) bl_journal_read_close(feed.reader[r]);
+    free(feed.reader);
+    free(feed.until);
+    free(feed.next);
+    free_lanes(feed.in);
+    free_lanes(feed.out);
+    memset(&feed, 0, sizeof feed);
+}

@@ -1,0 +1,100 @@
+/* log.h - logging=pessimistic: a rank is its snapshot and its journals, so that after a death each goes on from its own newest
+ * checkpoint and nobody else's work counts (PROTOCOLS: sender-based payloads, receiver-based determinants).
+ *
+ *   logged.c    the wrappers of messages: what was sent is appended to the journal "sent" of its sender
+ *   outcome.c   what the program could not have foreseen (who a wildcard was matched with, which test succeeded) is appended
+ *               to the journal "events" of the rank before the program sees it
+ *   feed.c      after a restart: the messages that the journals of all senders hold for us, and those that we have sent
+ *   logging.c   beginning, checkpoints, collection, end
+ *
+ * A channel's messages are numbered.  A restarted rank executes again what it has done since its checkpoint; the messages it
+ * receives come from the journals as far as these go, then from MPI; those it sends are left out as far as its journal or the
+ * receiver's checkpoint goes, and compared with what was sent.  Both ends read the same journal, so they agree without a word.
+ *
+ * Every call has a clock: its number since belay_recover.  It lives in the mapped live table, so how many calls were made is
+ * known after a death: of a call before the last that has no event nothing was seen (a test was false), and no event is
+ * needed for that.  Logging begins at belay_recover; what is before it is done again at every start and not logged.
+ */
+#ifndef BL_MPI_LOG_H
+#define BL_MPI_LOG_H
+
+#include "mpi/runtime.h"
+
+/* --- logging.c --- */
+int bl_log_init(bl_error *err);                  /* in MPI_Init: refuses what it cannot do */
+int bl_log_choose(uint32_t *checkpoint, bl_error *err); /* our newest checkpoint that can be read, opened; 0: from the start */
+void bl_log_begin(bl_error *err);                /* in belay_recover, collective; ends the job when something is missing */
+int bl_log_checkpoint(uint32_t checkpoint, bl_error *err); /* before its snapshot is written */
+void bl_log_kept(uint32_t checkpoint);           /* it exists */
+void bl_log_finish(void);                        /* when all ranks have come to MPI_Finalize, before it */
+void bl_log_free(void);
+void bl_log_end_job(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+void bl_log_unsupported(const char *call);       /* ends the job: this call cannot be logged */
+extern const struct bl_under bl_logged_calls;    /* logged.c: in force from bl_log_begin on */
+
+static inline int bl_log_on(void)
+{
+    return bl_rt.counting == BL_COUNTING_LOGGED;
+}
+
+/* Of the call that is being made. */
+static inline uint64_t bl_log_clock(void)
+{
+    return bl_rt.live.header->calls - bl_rt.live.header->clock_base;
+}
+
+/* --- feed.c --- */
+typedef struct bl_fed {      /* a message out of a journal */
+    uint64_t number;
+    int tag, taken;
+    uint64_t bytes;
+    const char *data;
+} bl_fed;
+typedef struct bl_wanted {   /* by a receive: world ranks; MPI_ANY_SOURCE, MPI_ANY_TAG */
+    const bl_comm *comm;
+    int source, tag;
+    int hashed;              /* only one whose contents have this hash */
+    uint64_t hash;
+} bl_wanted;
+
+int bl_feed_load(bl_error *err);                 /* from all journals "sent"; after the counters are those of the checkpoint */
+uint64_t *bl_feed_until(void);                   /* [channel_slots] a copy, malloc'ed: the last message in our journal */
+int bl_feed_agree(bl_error *err);                /* collective: what our receivers' checkpoints hold need not be sent again */
+void bl_feed_free(void);
+extern uint64_t bl_feed_left;                    /* messages that are still to be received */
+extern uint64_t bl_feed_repeats;                 /* messages that will still be left out */
+bl_fed *bl_feed_find(const bl_wanted *wanted, int *source); /* the next of them; NULL: none, ask MPI */
+void bl_feed_take(bl_fed *fed);
+int bl_feed_was_sent(const bl_live_slot *slot);  /* the next message on it; then it is left out */
+const bl_fed *bl_feed_sent(const bl_live_slot *slot, uint64_t number); /* NULL: only its receiver has it */
+
+/* --- outcome.c --- */
+enum bl_event { BL_EVENT_MATCHED = 1, BL_EVENT_FLAG, BL_EVENT_INDEX, BL_EVENT_SOME, BL_EVENT_PROBED, BL_EVENT_VALUE,
+                BL_EVENT_CHECKPOINT, BL_EVENT_SENT };
+enum bl_how { BL_OPEN, BL_NOTHING, BL_KNOWN };   /* not decided yet; the program saw nothing; it saw this */
+typedef struct bl_seen {
+    int32_t c, d;            /* source, tag; or index; or count */
+    const char *payload;
+    uint64_t bytes;
+} bl_seen;
+
+int bl_outcome_load(uint32_t checkpoint, bl_error *err); /* sets bl_rt's clock to that of the checkpoint */
+void bl_outcome_free(void);
+enum bl_how bl_outcome_of(enum bl_event event, uint64_t clock, bl_seen *seen);
+void bl_outcome_log(enum bl_event event, uint64_t clock, int c, int d, const void *payload, size_t bytes);
+int bl_outcome_behind(void);                     /* the call is one that was made before the death */
+uint64_t bl_outcome_clock(void);                 /* of the checkpoint */
+
+/* --- logged.c: for the completions of p2p.c and requests.c --- */
+void bl_log_entered(void);                       /* every wrapper begins with it */
+void bl_log_completed(const bl_request *r, MPI_Status *status, int ends); /* before it is counted; ends: the program lets go of it */
+void bl_log_swap(int count, MPI_Request *requests);  /* the handles that MPI knows */
+int bl_log_ready(int count, const MPI_Request *requests); /* one that MPI does not know to be complete; -1: none */
+void bl_log_request_freed(MPI_Request handle);
+void bl_logged_free(void);
+int bl_log_link_send(void *shadow, const void *buf, int count, MPI_Datatype type, int dest);
+int bl_log_link_recv(void *shadow, void *buf, int count, MPI_Datatype type, int source);
+int bl_log_link_exchange(void *shadow, const void *sendbuf, int sendcount, MPI_Datatype sendtype, int dest, void *recvbuf,
+                         int recvcount, MPI_Datatype recvtype, int source);
+
+#endif

@@ -1,0 +1,824 @@
+/* logged.c - the wrappers of messages with logging=pessimistic: a send is passed on and its contents appended to the journal; a
+ * receive takes what the journals hold for it, else asks MPI.  log.h says why that is enough. */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "mpi/carry.h"
+#include "mpi/log.h"
+#include "mpi/logging.h"
+#include "mpi/parcel.h"
+
+#define WANTED(status, own) ((status) == MPI_STATUS_IGNORE ? &(own) : (status))
+enum { POLL_EACH = 4096,     /* calls */
+       TREE_TAG = 1 };       /* of a collective's messages, on a communicator of our own */
+
+/* Receives whose message is not known, and those posted while there is one: whom they were matched with is an event. */
+typedef struct watched {
+    MPI_Request handle;      /* the program's */
+    MPI_Request inner;       /* MPI_REQUEST_NULL, or MPI's, when it was posted later than the program did */
+    uint64_t clock;
+    void *buf;
+    int count, source, tag;  /* source: rank in comm */
+    MPI_Datatype type;
+    bl_comm *comm;
+    MPI_Status *answer;      /* of a request of ours: what it will say */
+    uint8_t wild, held, done, told; /* held: not posted yet; done: shown to the program; told: its event is in the journal */
+    uint8_t own_type;        /* `type` is a copy */
+} watched;
+
+typedef struct persistent {  /* requests of MPI_Send_init and the like */
+    struct persistent *next;
+    uint64_t key;
+    void *buf;
+    int count, peer, tag, receives;
+    MPI_Datatype type;
+    MPI_Comm comm;
+    int ready;               /* started, and complete without MPI knowing */
+    MPI_Status status;       /* of a message from a journal */
+} persistent;
+
+static struct logged {
+    watched *watch;          /* [watches] in the order posted */
+    unsigned watches, room;
+    unsigned held, swapped;  /* of them */
+    persistent *persistent;
+    unsigned ready;          /* persistent ones */
+} lg;
+
+static void let_go_of_held(void);
+
+void bl_log_entered(void)
+{
+    bl_count_call();
+    if (__builtin_expect(bl_log_clock() % POLL_EACH == 0, 0)) bl_log_poll();
+    if (__builtin_expect(lg.held > 0, 0) && !bl_outcome_behind()) let_go_of_held();
+}
+
+static int say_to_handler(MPI_Comm comm, int rc)
+{
+    PMPI_Comm_call_errhandler(comm == MPI_COMM_NULL ? MPI_COMM_WORLD : comm, rc);
+    return rc;
+}
+
+static int rank_in(const bl_comm *c, int world)
+{
+    for (int peer = 0; c->world && peer < c->peers; peer++)
+        if (c->world[peer] == world) return peer;
+    return c->world ? -1 : world;
+}
+
+/* --- sends --- */
+
+static void append(const bl_live_slot *slot, const void *buf, int count, MPI_Datatype type)
+{
+    const bl_layout *l = bl_layout_of(type);
+    bl_record r = { .a = slot->comm, .b = slot->sent, .c = slot->peer, .d = slot->tag, .kind = BL_EVENT_SENT,
+                    .bytes = (uint64_t)l->size * (uint64_t)count };
+    if (__builtin_expect(l->contiguous || !r.bytes, 1)) {
+        bl_log_append(bl_logging.sent, &r, buf);
+        return;
+    }
+    char *room;
+    while (!(room = bl_journal_begin(bl_logging.sent, &r))) bl_log_wait_for_room(bl_logging.sent);
+    if (bl_pack(buf, count, type, room, r.bytes)) bl_log_unsupported("a send whose contents MPI_Pack does not take");
+    bl_journal_commit(bl_logging.sent);
+}
+
+static void differs(const bl_live_slot *slot, const char *how)
+{
+    bl_log_end_job("message %" PRIu64 " to rank %d, tag %d, is not the one that was sent before the failure (%s): what the program does depends on something that is not logged; give random numbers, times and input to belay_nondeterministic",
+                   slot->sent, slot->peer, slot->tag, how);
+}
+
+/* Sent before the failure: what is sent now has to be the same. */
+static int repeat(bl_live_slot *slot, const void *buf, int count, MPI_Datatype type)
+{
+    slot->sent++;
+    bl_feed_repeats--;
+    const bl_fed *was = bl_feed_sent(slot, slot->sent);
+    if (!was) return MPI_SUCCESS; /* only the receiver's checkpoint has it */
+    const bl_layout *l = bl_layout_of(type);
+    size_t bytes = (size_t)l->size * (size_t)count;
+    if (bytes != was->bytes) differs(slot, "another length");
+    if (l->contiguous || !bytes) {
+        if (bytes && memcmp(buf, was->data, bytes)) differs(slot, "other contents");
+        return MPI_SUCCESS;
+    }
+    bl_room room;
+    if (bl_room_take(&room, bytes)) return MPI_ERR_NO_MEM;
+    int rc = bl_pack(buf, count, type, room.at, bytes);
+    if (rc == MPI_SUCCESS && memcmp(room.at, was->data, bytes)) differs(slot, "other contents");
+    bl_room_give(&room);
+    return rc;
+}
+
+static bl_live_slot *sends_on(MPI_Comm comm, int dest, int tag)
+{
+    bl_live_slot *slot = bl_slot(BL_SENT, comm, dest, tag);
+    if (__builtin_expect(!slot || slot->tag == BL_TAG_FOLDED, 0) && comm != MPI_COMM_NULL && dest >= 0)
+        bl_log_end_job("logging=pessimistic: there are more (communicator, peer, tag) channels than are counted one by one, or a rank outside MPI_COMM_WORLD; use fewer tags, or run without logging");
+    return slot;
+}
+
+typedef int send_call(const void *, int, MPI_Datatype, int, int, MPI_Comm);
+
+static int send_it(send_call *call, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm)
+{
+    bl_live_slot *slot = dest == MPI_PROC_NULL ? NULL : sends_on(comm, dest, tag);
+    if (!slot) return call(buf, count, type, dest, tag, comm);
+    if (__builtin_expect(bl_feed_repeats, 0) && bl_feed_was_sent(slot)) return repeat(slot, buf, count, type);
+    bl_log_before_send();
+    slot->sent++;
+    int rc = call(buf, count, type, dest, tag, comm);
+    if (__builtin_expect(rc != MPI_SUCCESS, 0)) {
+        slot->sent--;
+        return rc;
+    }
+    append(slot, buf, count, type);
+    return rc;
+}
+
+#define SENDS(name) \
+    static int logged_##name(const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm) \
+    { \
+        bl_log_entered(); \
+        return send_it(PMPI_##name, buf, count, type, dest, tag, comm); \
+    }
+SENDS(Send)
+SENDS(Bsend)
+SENDS(Ssend)
+SENDS(Rsend)
+
+typedef int isend_call(const void *, int, MPI_Datatype, int, int, MPI_Comm, MPI_Request *);
+
+/* The contents may be read while MPI sends them. */
+static int isend_it(isend_call *call, enum bl_call name, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm,
+                    MPI_Request *request)
+{
+    bl_live_slot *slot = dest == MPI_PROC_NULL ? NULL : sends_on(comm, dest, tag);
+    int rc;
+    if (slot && __builtin_expect(bl_feed_repeats, 0) && bl_feed_was_sent(slot)) {
+        rc = repeat(slot, buf, count, type);
+        if (rc == MPI_SUCCESS) rc = PMPI_Isend(NULL, 0, MPI_BYTE, MPI_PROC_NULL, 0, comm, request);
+    } else {
+        bl_log_before_send();
+        if (slot) slot->sent++;
+        rc = call(buf, count, type, dest, tag, comm, request);
+        if (slot && rc != MPI_SUCCESS) slot->sent--;
+        if (slot && rc == MPI_SUCCESS) append(slot, buf, count, type);
+    }
+    if (rc == MPI_SUCCESS) bl_request_made(*request, BL_REQ_SEND, name, comm, dest, tag, 0);
+    return rc;
+}
+
+#define ISENDS(name) \
+    static int logged_##name(const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm, MPI_Request *request) \
+    { \
+        bl_log_entered(); \
+        return isend_it(PMPI_##name, BL_CALL_##name, buf, count, type, dest, tag, comm, request); \
+    }
+ISENDS(Isend)
+ISENDS(Ibsend)
+ISENDS(Issend)
+ISENDS(Irsend)
+
+/* --- receives --- */
+
+static void fill_status(MPI_Status *status, int source, int tag, uint64_t bytes)
+{
+    if (status == MPI_STATUS_IGNORE) return;
+    status->MPI_SOURCE = source;
+    status->MPI_TAG = tag;
+    PMPI_Status_set_elements_x(status, MPI_BYTE, (MPI_Count)bytes);
+    PMPI_Status_set_cancelled(status, 0);
+}
+
+static int unpack(const bl_fed *f, void *buf, int count, MPI_Datatype type)
+{
+    uint64_t room = (uint64_t)bl_layout_of(type)->size * (uint64_t)count;
+    int rc = bl_unpack(f->data, f->bytes < room ? f->bytes : room, buf, count, type);
+    return rc ? rc : f->bytes > room ? MPI_ERR_TRUNCATE : MPI_SUCCESS;
+}
+
+/* What a receive with these arguments, posted at `clock`, was matched with; a wildcard becomes what it was. */
+static enum bl_how matched(uint64_t clock, bl_wanted *w)
+{
+    bl_seen seen;
+    enum bl_how how = bl_outcome_of(BL_EVENT_MATCHED, clock, &seen);
+    if (how != BL_KNOWN) return how;
+    w->source = seen.c;
+    w->tag = seen.d;
+    w->hashed = seen.bytes == sizeof w->hash;
+    if (w->hashed) memcpy(&w->hash, seen.payload, sizeof w->hash);
+    return how;
+}
+
+static bl_wanted wanted(const bl_comm *c, int source, int tag)
+{
+    return (bl_wanted){ .comm = c, .source = source < 0 ? source : bl_comm_world_rank(c, source), .tag = tag };
+}
+
+static int is_wild(int source)
+{
+    return source == MPI_ANY_SOURCE;
+}
+
+/* From a journal; 0 when none holds it. */
+static int feed_one(const bl_wanted *w, void *buf, int count, MPI_Datatype type, MPI_Comm comm, MPI_Status *status, int *rc)
+{
+    int world;
+    bl_fed *f = bl_feed_find(w, &world);
+    if (!f) return 0;
+    *rc = unpack(f, buf, count, type);
+    fill_status(status, rank_in(w->comm, world), f->tag, f->bytes);
+    bl_feed_take(f);
+    if (*rc) {
+        status->MPI_ERROR = *rc;
+        say_to_handler(comm, *rc);
+    }
+    return 1;
+}
+
+static int overlaps(const watched *e, const bl_comm *c, int source, int tag)
+{
+    return e->comm == c && (e->source == source || is_wild(e->source) || is_wild(source)) &&
+           (e->tag == tag || e->tag == MPI_ANY_TAG || tag == MPI_ANY_TAG);
+}
+
+static void tell_match(watched *e, const MPI_Status *s, int hashed)
+{
+    uint64_t hash = 0;
+    if (hashed) {
+        bl_room room;
+        const bl_layout *l = bl_layout_of(e->type);
+        size_t bytes = (size_t)bl_status_bytes(s), most = (size_t)l->size * (size_t)e->count;
+        if (bytes > most) bytes = most;
+        if (l->contiguous) hash = XXH3_64bits(e->buf, bytes);
+        else if (bl_room_take(&room, most) == MPI_SUCCESS) {
+            if (bl_pack(e->buf, e->count, e->type, room.at, most) == MPI_SUCCESS) hash = XXH3_64bits(room.at, bytes);
+            bl_room_give(&room);
+        }
+    }
+    bl_outcome_log(BL_EVENT_MATCHED, e->clock, bl_comm_world_rank(e->comm, s->MPI_SOURCE), s->MPI_TAG, &hash, hashed ? sizeof hash : 0);
+    e->told = 1;
+}
+
+/* Is one posted earlier, which might have been matched with the same message, still open?  One that is complete, though the
+ * program has not seen it, is told on this occasion. */
+static int unsure(const bl_comm *c, uint64_t clock, int source, int tag)
+{
+    int open = 0;
+    for (unsigned i = 0; i < lg.watches && lg.watch[i].clock < clock; i++) {
+        watched *e = &lg.watch[i];
+        MPI_Status s;
+        int there = 0;
+        if (!e->wild || e->done || e->told || !overlaps(e, c, source, tag)) continue;
+        if (!e->held) PMPI_Request_get_status(e->inner != MPI_REQUEST_NULL ? e->inner : e->handle, &there, &s);
+        if (there) tell_match(e, &s, 0);
+        else open = 1;
+    }
+    return open;
+}
+
+/* One that waits.  What a wildcard was matched with is in the journal before the program sees it. */
+static int receive(void *buf, int count, MPI_Datatype type, int source, int tag, MPI_Comm comm, MPI_Status *s)
+{
+    bl_comm *c = bl_comm_of(comm);
+    if (!c || source == MPI_PROC_NULL) return PMPI_Recv(buf, count, type, source, tag, comm, s);
+    bl_wanted w = wanted(c, source, tag);
+    uint64_t clock = bl_log_clock();
+    enum bl_how how = is_wild(source) || lg.watches || bl_outcome_behind() ? matched(clock, &w) : BL_OPEN;
+    int rc;
+    if (!feed_one(&w, buf, count, type, comm, s, &rc)) {
+        rc = PMPI_Recv(buf, count, type, w.source < 0 ? source : rank_in(c, w.source), w.tag, comm, s);
+        if (rc != MPI_SUCCESS && rc != MPI_ERR_TRUNCATE) return rc;
+    }
+    if (how != BL_KNOWN && (is_wild(source) || lg.watches)) {
+        watched e = { .clock = clock, .buf = buf, .count = count, .type = type, .comm = c };
+        int open = lg.watches && unsure(c, clock, s->MPI_SOURCE, s->MPI_TAG);
+        if (is_wild(source) || open) tell_match(&e, s, open);
+    }
+    bl_received(comm, s);
+    return rc;
+}
+
+/* Inside a collective: nothing of it is an event, and no wildcard can be in its way. */
+static int receive_from(void *buf, int count, MPI_Datatype type, int source, const bl_comm *c, MPI_Status *s)
+{
+    bl_wanted w = wanted(c, source, TREE_TAG);
+    int rc;
+    if (!feed_one(&w, buf, count, type, c->handle, s, &rc)) rc = PMPI_Recv(buf, count, type, source, TREE_TAG, c->handle, s);
+    if (rc == MPI_SUCCESS) bl_received(c->handle, s);
+    return rc;
+}
+
+static int logged_Recv(void *buf, int count, MPI_Datatype type, int source, int tag, MPI_Comm comm, MPI_Status *status)
+{
+    MPI_Status own;
+    bl_log_entered();
+    return receive(buf, count, type, source, tag, comm, WANTED(status, own));
+}
+
+/* --- requests that MPI did not make: complete at once, or held until it is known what they are matched with --- */
+
+static int query(void *context, MPI_Status *status)
+{
+    *status = *(MPI_Status *)context;
+    return MPI_SUCCESS;
+}
+
+static int release(void *context)
+{
+    free(context);
+    return MPI_SUCCESS;
+}
+
+static int refuse_cancel(void *context, int complete)
+{
+    (void)context;
+    (void)complete;
+    return MPI_SUCCESS;
+}
+
+static MPI_Status *make_request(MPI_Request *request)
+{
+    MPI_Status *s = calloc(1, sizeof *s);
+    if (!s) bl_log_end_job("out of memory for requests");
+    fill_status(s, MPI_ANY_SOURCE, MPI_ANY_TAG, 0);
+    PMPI_Grequest_start(query, release, refuse_cancel, s, request);
+    return s;
+}
+
+static watched *watch(const watched *e)
+{
+    if (lg.watches == lg.room) {
+        unsigned room = lg.room ? 2 * lg.room : 32;
+        watched *bigger = realloc(lg.watch, room * sizeof *bigger);
+        if (!bigger) bl_log_end_job("out of memory for requests");
+        lg.watch = bigger;
+        lg.room = room;
+    }
+    lg.watch[lg.watches] = *e;
+    return &lg.watch[lg.watches++];
+}
+
+static void forget(unsigned i)
+{
+    watched *e = &lg.watch[i];
+    lg.held -= e->held;
+    lg.swapped -= e->inner != MPI_REQUEST_NULL;
+    if (e->own_type) PMPI_Type_free(&e->type);
+    memmove(e, e + 1, (--lg.watches - i) * sizeof *e);
+}
+
+static unsigned index_of_handle(MPI_Request handle)
+{
+    unsigned i = 0;
+    while (i < lg.watches && lg.watch[i].handle != handle && (lg.watch[i].inner == MPI_REQUEST_NULL || lg.watch[i].inner != handle)) i++;
+    return i;
+}
+
+/* Behind one that is held and might take the same message, a receive has to wait as well. */
+static int has_to_wait(const bl_comm *c, int source, int tag)
+{
+    for (unsigned i = 0; lg.held && i < lg.watches; i++)
+        if (lg.watch[i].held && overlaps(&lg.watch[i], c, source, tag)) return 1;
+    return 0;
+}
+
+static void hold(watched *e, MPI_Request *request)
+{
+    e->answer = make_request(request);
+    e->handle = *request;
+    e->held = 1;
+    e->own_type = PMPI_Type_dup(e->type, &e->type) == MPI_SUCCESS; /* the program may free its own */
+    lg.held++;
+    watch(e);
+}
+
+static int post(watched *e, MPI_Comm comm, MPI_Request *request)
+{
+    bl_wanted w = wanted(e->comm, e->source, e->tag);
+    enum bl_how how = e->wild || lg.watches || bl_outcome_behind() ? matched(e->clock, &w) : BL_OPEN;
+    int rc, waits = how != BL_KNOWN && ((e->wild && how == BL_NOTHING) || has_to_wait(e->comm, e->source, e->tag));
+    int source = w.source < 0 ? e->source : rank_in(e->comm, w.source);
+    MPI_Status s = { 0 };
+    if (waits) {
+        hold(e, request);
+        bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, e->source, e->tag, 0);
+        return MPI_SUCCESS;
+    }
+    if (feed_one(&w, e->buf, e->count, e->type, comm, &s, &rc)) {
+        if (rc) return rc;
+        *make_request(request) = s;
+        PMPI_Grequest_complete(*request);
+        if (e->wild && how != BL_KNOWN) tell_match(e, &s, 0); /* chosen here */
+        bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, s.MPI_SOURCE, s.MPI_TAG, 0);
+        return MPI_SUCCESS;
+    }
+    rc = PMPI_Irecv(e->buf, e->count, e->type, source, w.tag, comm, request);
+    if (rc) return rc;
+    e->handle = *request;
+    e->told = how == BL_KNOWN;
+    e->wild = e->wild && how != BL_KNOWN;
+    bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, source, w.tag, 0);
+    if (!e->told && *request != bl_rt.shared && (e->wild || lg.watches)) {
+        watch(e);
+        bl_request_looked_at(*request);
+    }
+    return MPI_SUCCESS;
+}
+
+static int logged_Irecv(void *buf, int count, MPI_Datatype type, int source, int tag, MPI_Comm comm, MPI_Request *request)
+{
+    bl_log_entered();
+    bl_comm *c = bl_comm_of(comm);
+    if (!c || source == MPI_PROC_NULL) {
+        int rc = PMPI_Irecv(buf, count, type, source, tag, comm, request);
+        if (rc == MPI_SUCCESS) bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, source, tag, 0);
+        return rc;
+    }
+    watched e = { .handle = MPI_REQUEST_NULL, .inner = MPI_REQUEST_NULL, .clock = bl_log_clock(), .buf = buf, .count = count, .source = source,
+                  .tag = tag, .type = type, .comm = c, .wild = (uint8_t)is_wild(source) };
+    return post(&e, comm, request);
+}
+
+/* What was made before the death is made again: nothing is known of the future any more, so what is held takes what the journals
+ * have left, or is posted. */
+static void let_go_of_held(void)
+{
+    for (unsigned i = 0; lg.held && i < lg.watches;) {
+        watched *e = &lg.watch[i];
+        if (!e->held) {
+            i++;
+            continue;
+        }
+        bl_wanted w = wanted(e->comm, e->source, e->tag);
+        int world;
+        bl_fed *f = bl_feed_find(&w, &world);
+        if (f) {
+            MPI_Status s = { 0 };
+            if (unpack(f, e->buf, e->count, e->type)) bl_log_end_job("a message of %" PRIu64 " bytes is longer than the receive it is for", f->bytes);
+            fill_status(&s, rank_in(e->comm, world), f->tag, f->bytes);
+            bl_feed_take(f);
+            if (e->wild) tell_match(e, &s, 0);
+            *e->answer = s;
+            PMPI_Grequest_complete(e->handle);
+            forget(i);
+            continue;
+        }
+        e->held = 0;
+        lg.held--;
+        PMPI_Irecv(e->buf, e->count, e->type, e->source, e->tag, e->comm->handle, &e->inner);
+        lg.swapped++;
+        i++;
+    }
+}
+
+/* --- both ways --- */
+
+static int exchange(const void *sendbuf, int sendcount, MPI_Datatype sendtype, int dest, int sendtag, void *recvbuf, int recvcount,
+                    MPI_Datatype recvtype, int source, int recvtag, MPI_Comm comm, MPI_Status *status)
+{
+    MPI_Request sending;
+    int rc = isend_it(PMPI_Isend, BL_CALL_Sendrecv, sendbuf, sendcount, sendtype, dest, sendtag, comm, &sending);
+    if (rc) return rc;
+    rc = receive(recvbuf, recvcount, recvtype, source, recvtag, comm, status);
+    MPI_Request handle = sending;
+    int sent = PMPI_Wait(&sending, MPI_STATUS_IGNORE);
+    bl_request_completed(handle, MPI_STATUS_IGNORE);
+    return rc ? rc : sent;
+}
+
+static int logged_Sendrecv(const void *sendbuf, int sendcount, MPI_Datatype sendtype, int dest, int sendtag, void *recvbuf, int recvcount,
+                           MPI_Datatype recvtype, int source, int recvtag, MPI_Comm comm, MPI_Status *status)
+{
+    MPI_Status own;
+    bl_log_entered();
+    return exchange(sendbuf, sendcount, sendtype, dest, sendtag, recvbuf, recvcount, recvtype, source, recvtag, comm, WANTED(status, own));
+}
+
+static int logged_Sendrecv_replace(void *buf, int count, MPI_Datatype type, int dest, int sendtag, int source, int recvtag, MPI_Comm comm,
+                                   MPI_Status *status)
+{
+    MPI_Status own;
+    bl_room copy;
+    bl_log_entered();
+    if (count < 0 || type == MPI_DATATYPE_NULL) return PMPI_Sendrecv_replace(buf, count, type, dest, sendtag, source, recvtag, comm, status);
+    size_t bytes = (size_t)bl_layout_of(type)->size * (size_t)count;
+    if (bytes > INT32_MAX || bl_room_take(&copy, bytes ? bytes : 1)) return say_to_handler(comm, MPI_ERR_NO_MEM);
+    int rc = bl_pack(buf, count, type, copy.at, bytes);
+    if (rc == MPI_SUCCESS)
+        rc = exchange(copy.at, (int)bytes, MPI_PACKED, dest, sendtag, buf, count, type, source, recvtag, comm, WANTED(status, own));
+    bl_room_give(&copy);
+    return rc;
+}
+
+/* --- persistent requests --- */
+
+static persistent *persistent_of(uint64_t key)
+{
+    persistent *p = lg.persistent;
+    while (p && p->key != key) p = p->next;
+    return p;
+}
+
+static int keep_persistent(void *buf, int count, MPI_Datatype type, int peer, int tag, MPI_Comm comm, enum bl_call call, MPI_Request request)
+{
+    persistent *p = calloc(1, sizeof *p);
+    if (!p) bl_log_end_job("out of memory for requests");
+    *p = (persistent){ .next = lg.persistent, .key = bl_request_key(request), .buf = buf, .count = count, .peer = peer, .tag = tag,
+                       .receives = call == BL_CALL_Recv_init, .comm = comm };
+    PMPI_Type_dup(type, &p->type);
+    lg.persistent = p;
+    bl_request_made(request, p->receives ? BL_REQ_RECV : BL_REQ_SEND, call, comm, peer, tag, 1);
+    return MPI_SUCCESS;
+}
+
+#define SEND_INITS(name) \
+    static int logged_##name(const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm, MPI_Request *request) \
+    { \
+        bl_log_entered(); \
+        union { const void *in; void *out; } at = { buf }; \
+        int rc = PMPI_##name(buf, count, type, dest, tag, comm, request); \
+        return rc ? rc : keep_persistent(at.out, count, type, dest, tag, comm, BL_CALL_##name, *request); \
+    }
+SEND_INITS(Send_init)
+SEND_INITS(Bsend_init)
+SEND_INITS(Ssend_init)
+SEND_INITS(Rsend_init)
+
+static int logged_Recv_init(void *buf, int count, MPI_Datatype type, int source, int tag, MPI_Comm comm, MPI_Request *request)
+{
+    bl_log_entered();
+    if (is_wild(source)) bl_log_unsupported("MPI_Recv_init from MPI_ANY_SOURCE");
+    int rc = PMPI_Recv_init(buf, count, type, source, tag, comm, request);
+    return rc ? rc : keep_persistent(buf, count, type, source, tag, comm, BL_CALL_Recv_init, *request);
+}
+
+static void be_ready(persistent *p)
+{
+    p->ready = 1;
+    lg.ready++;
+}
+
+static int start_receive(persistent *p, MPI_Request *request)
+{
+    bl_comm *c = bl_comm_of(p->comm);
+    int rc = MPI_SUCCESS;
+    if (c && p->peer != MPI_PROC_NULL) {
+        bl_wanted w = wanted(c, p->peer, p->tag);
+        if (has_to_wait(c, p->peer, p->tag) || lg.watches)
+            bl_log_unsupported("MPI_Start of a receive while one from MPI_ANY_SOURCE is open");
+        if (feed_one(&w, p->buf, p->count, p->type, p->comm, &p->status, &rc)) be_ready(p);
+    }
+    bl_request_started(*request);
+    if (p->ready) return rc;
+    rc = PMPI_Start(request);
+    if (rc) bl_request_not_started(*request);
+    return rc;
+}
+
+static int start_send(persistent *p, MPI_Request *request)
+{
+    bl_live_slot *slot = p->peer == MPI_PROC_NULL ? NULL : sends_on(p->comm, p->peer, p->tag);
+    if (slot && bl_feed_repeats && bl_feed_was_sent(slot)) {
+        int rc = repeat(slot, p->buf, p->count, p->type);
+        slot->sent--;
+        bl_request_started(*request); /* counts it */
+        be_ready(p);
+        return rc;
+    }
+    bl_log_before_send();
+    bl_request_started(*request);
+    int rc = PMPI_Start(request);
+    if (rc) bl_request_not_started(*request);
+    else if (slot) append(slot, p->buf, p->count, p->type);
+    return rc;
+}
+
+static int start(MPI_Request *request)
+{
+    persistent *p = persistent_of(bl_request_key(*request));
+    if (!p) return PMPI_Start(request); /* MPI's to refuse */
+    return p->receives ? start_receive(p, request) : start_send(p, request);
+}
+
+static int logged_Start(MPI_Request *request)
+{
+    bl_log_entered();
+    return start(request);
+}
+
+static int logged_Startall(int count, MPI_Request requests[])
+{
+    int rc = MPI_SUCCESS;
+    bl_log_entered();
+    for (int i = 0; rc == MPI_SUCCESS && i < count; i++) rc = start(&requests[i]);
+    return rc;
+}
+
+/* --- probes --- */
+
+/* What the journals hold is there already; 0 when they hold nothing of the kind. */
+static int probe_feed(const bl_wanted *w, MPI_Status *status)
+{
+    int world;
+    const bl_fed *f = bl_feed_find(w, &world);
+    if (f) fill_status(status, rank_in(w->comm, world), f->tag, f->bytes);
+    return f != NULL;
+}
+
+static enum bl_how probed(bl_wanted *w)
+{
+    bl_seen seen;
+    enum bl_how how = bl_outcome_of(BL_EVENT_PROBED, bl_log_clock(), &seen);
+    if (how != BL_KNOWN) return how;
+    w->source = seen.c;
+    w->tag = seen.d;
+    return how;
+}
+
+static void tell_probe(const bl_comm *c, const MPI_Status *s)
+{
+    bl_outcome_log(BL_EVENT_PROBED, bl_log_clock(), bl_comm_world_rank(c, s->MPI_SOURCE), s->MPI_TAG, NULL, 0);
+}
+
+static int probe(int source, int tag, MPI_Comm comm, MPI_Status *status)
+{
+    MPI_Status own, *s = WANTED(status, own);
+    bl_comm *c = bl_comm_of(comm);
+    if (!c || source == MPI_PROC_NULL) return PMPI_Probe(source, tag, comm, status);
+    bl_wanted w = wanted(c, source, tag);
+    enum bl_how how = probed(&w);
+    int rc = MPI_SUCCESS;
+    if (!probe_feed(&w, s)) rc = PMPI_Probe(w.source < 0 ? source : rank_in(c, w.source), w.tag, comm, s);
+    if (rc == MPI_SUCCESS && how != BL_KNOWN && is_wild(source)) tell_probe(c, s);
+    return rc;
+}
+
+static int logged_Probe(int source, int tag, MPI_Comm comm, MPI_Status *status)
+{
+    bl_log_entered();
+    return probe(source, tag, comm, status);
+}
+
+static int logged_Iprobe(int source, int tag, MPI_Comm comm, int *flag, MPI_Status *status)
+{
+    MPI_Status own, *s = WANTED(status, own);
+    bl_log_entered();
+    bl_comm *c = bl_comm_of(comm);
+    if (!c || source == MPI_PROC_NULL) return PMPI_Iprobe(source, tag, comm, flag, status);
+    bl_wanted w = wanted(c, source, tag);
+    enum bl_how how = probed(&w);
+    int rc = MPI_SUCCESS;
+    *flag = how == BL_KNOWN;
+    if (how == BL_NOTHING) return rc;
+    if (how == BL_KNOWN) return probe_feed(&w, s) ? rc : PMPI_Probe(rank_in(c, w.source), w.tag, comm, s);
+    *flag = probe_feed(&w, s);
+    if (!*flag) rc = PMPI_Iprobe(source, tag, comm, flag, s);
+    if (rc == MPI_SUCCESS && *flag) tell_probe(c, s);
+    return rc;
+}
+
+static int logged_Mprobe(int source, int tag, MPI_Comm comm, MPI_Message *message, MPI_Status *status)
+{
+    (void)source; (void)tag; (void)comm; (void)message; (void)status;
+    bl_log_unsupported("MPI_Mprobe");
+}
+
+static int logged_Improbe(int source, int tag, MPI_Comm comm, int *flag, MPI_Message *message, MPI_Status *status)
+{
+    (void)source; (void)tag; (void)comm; (void)flag; (void)message; (void)status;
+    bl_log_unsupported("MPI_Improbe");
+}
+
+static int logged_Mrecv(void *buf, int count, MPI_Datatype type, MPI_Message *message, MPI_Status *status)
+{
+    bl_log_entered();
+    return PMPI_Mrecv(buf, count, type, message, status); /* of MPI_MESSAGE_NO_PROC, or an error */
+}
+
+static int logged_Imrecv(void *buf, int count, MPI_Datatype type, MPI_Message *message, MPI_Request *request)
+{
+    (void)buf; (void)count; (void)type; (void)message; (void)request;
+    bl_log_unsupported("MPI_Imrecv");
+}
+
+/* --- completions --- */
+
+void bl_log_completed(const bl_request *r, MPI_Status *status, int ends)
+{
+    if (r->persistent) {
+        persistent *p = lg.ready ? persistent_of(r->key) : NULL;
+        if (!p || !p->ready) return;
+        if (p->receives && status != MPI_STATUS_IGNORE) *status = p->status;
+        if (ends) lg.ready--;
+        if (ends) p->ready = 0;
+        return;
+    }
+    unsigned i = r->kind == BL_REQ_RECV ? index_of_handle((MPI_Request)(uintptr_t)r->key) : lg.watches;
+    if (i == lg.watches) return;
+    watched *e = &lg.watch[i];
+    if (!e->told && status->MPI_SOURCE >= 0) {
+        int open = unsure(e->comm, e->clock, status->MPI_SOURCE, status->MPI_TAG);
+        if (e->wild || open) tell_match(e, status, open);
+    }
+    e->done = 1;
+    if (ends) forget(i);
+}
+
+void bl_log_swap(int count, MPI_Request *requests)
+{
+    for (int k = 0; lg.swapped && k < count; k++) {
+        unsigned i = index_of_handle(requests[k]);
+        watched *e = i < lg.watches ? &lg.watch[i] : NULL;
+        if (!e || e->inner == MPI_REQUEST_NULL) continue;
+        MPI_Request ours = e->handle;
+        bl_request_renamed(ours, e->inner);
+        requests[k] = e->handle = e->inner;
+        e->inner = MPI_REQUEST_NULL;
+        lg.swapped--;
+        PMPI_Grequest_complete(ours);
+        PMPI_Request_free(&ours);
+    }
+}
+
+int bl_log_ready(int count, const MPI_Request *requests)
+{
+    for (int k = 0; lg.ready && k < count; k++) {
+        const persistent *p = persistent_of(bl_request_key(requests[k]));
+        if (p && p->ready) return k;
+    }
+    return -1;
+}
+
+void bl_log_request_freed(MPI_Request handle)
+{
+    unsigned i = index_of_handle(handle);
+    if (i < lg.watches && lg.watch[i].held) PMPI_Grequest_complete(handle);
+    if (i < lg.watches) forget(i);
+    for (persistent **link = &lg.persistent; *link; link = &(*link)->next) {
+        persistent *p = *link;
+        if (p->key != bl_request_key(handle)) continue;
+        *link = p->next;
+        lg.ready -= (unsigned)p->ready;
+        PMPI_Type_free(&p->type);
+        free(p);
+        return;
+    }
+}
+
+/* --- collectives, over a communicator of our own (trees.h) --- */
+
+
+int bl_log_link_send(void *shadow, const void *buf, int count, MPI_Datatype type, int dest)
+{
+    const bl_comm *c = shadow;
+    return send_it(PMPI_Send, buf, count, type, dest, TREE_TAG, c->handle);
+}
+
+int bl_log_link_recv(void *shadow, void *buf, int count, MPI_Datatype type, int source)
+{
+    const bl_comm *c = shadow;
+    MPI_Status s;
+    return receive_from(buf, count, type, source, c, &s);
+}
+
+int bl_log_link_exchange(void *shadow, const void *sendbuf, int sendcount, MPI_Datatype sendtype, int dest, void *recvbuf,
+                         int recvcount, MPI_Datatype recvtype, int source)
+{
+    const bl_comm *c = shadow;
+    MPI_Request sending;
+    MPI_Status s;
+    int rc = isend_it(PMPI_Isend, BL_CALL_Sendrecv, sendbuf, sendcount, sendtype, dest, TREE_TAG, c->handle, &sending);
+    if (rc) return rc;
+    rc = receive_from(recvbuf, recvcount, recvtype, source, c, &s);
+    MPI_Request handle = sending;
+    int sent = PMPI_Wait(&sending, MPI_STATUS_IGNORE);
+    bl_request_completed(handle, MPI_STATUS_IGNORE);
+    return rc ? rc : sent;
+}
+
+/* --- in force --- */
+
+const bl_under_calls bl_logged_calls = {
+#define BL_LOGGED_CALL(name) .name = logged_##name,
+    BL_CARRIED(BL_LOGGED_CALL)
+#undef BL_LOGGED_CALL
+};
+
+void bl_logged_free(void)
+{
+    while (lg.persistent) {
+        persistent *next = lg.persistent->next;
+        free(lg.persistent);
+        lg.persistent = next;
+    }
+    free(lg.watch);
+    memset(&lg, 0, sizeof lg);
+}

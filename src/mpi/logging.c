@@ -1,0 +1,368 @@
+/* logging.c - message logging from belay_recover to MPI_Finalize: the journals, the checkpoints that cut them, and what may go.
+ *
+ * A message may go from its sender's journal when the oldest checkpoint that its receiver keeps holds it as delivered; the
+ * receiver says so when it has taken a checkpoint.  With a journal of all messages the line of any failure is the newest
+ * checkpoint of each, and the oldest that is kept is before it (PROTOCOLS section 5, log collection).
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mpi/carry.h"
+#include "mpi/checkpoint.h"
+#include "mpi/log.h"
+#include "mpi/logging.h"
+#include "mpi/parcel.h"
+#include "util/clock.h"
+
+enum { TAG_DELIVERED, TAG_ASK, STRETCHES = 64 };
+
+struct bl_logging bl_logging;
+
+typedef struct kept {        /* one of our checkpoints that is kept */
+    uint32_t checkpoint;
+    int here;                /* of this incarnation */
+    uint64_t events_at;      /* where its events begin */
+    uint64_t *received;      /* [channel_slots] */
+} kept;
+
+typedef struct stretch {     /* of the journal "sent", between two checkpoints of ours */
+    uint64_t end;            /* position */
+    uint64_t *sent;          /* [channel_slots] the last message in it */
+} stretch;
+
+static struct state {
+    MPI_Comm comm;
+    kept *kept;              /* [kepts] oldest first */
+    unsigned kepts, room;
+    uint64_t *told;          /* [channel_slots] what we have said is delivered */
+    uint64_t *settled;       /* [channel_slots] what our receivers have said */
+    uint64_t *before;        /* [channel_slots] the last that is in a journal of an incarnation before; NULL: none is */
+    stretch stretch[STRETCHES];
+    unsigned stretches;
+    int asked;               /* the others, for checkpoints, since the journal was last under its limit */
+} state;
+
+typedef struct delivered { uint64_t comm, received; int32_t tag, reserved; } delivered;
+
+void bl_log_end_job(const char *format, ...)
+{
+    bl_error err = { BELAY_ERR_REFUSED, "" };
+    va_list args;
+    va_start(args, format);
+    vsnprintf(err.text, sizeof err.text, format, args);
+    va_end(args);
+    bl_end_job(&err);
+}
+
+void bl_log_unsupported(const char *call)
+{
+    bl_log_end_job("%s: with logging=pessimistic it cannot be repeated after a failure; run without logging", call);
+}
+
+/* --- beginning --- */
+
+int bl_log_init(bl_error *err)
+{
+    if (bl_rt.settings.logging == BL_LOGGING_NONE) return BELAY_OK;
+    if (bl_rt.thread_level == MPI_THREAD_MULTIPLE)
+        return bl_fail(err, BELAY_ERR_REFUSED, "logging=pessimistic with MPI_THREAD_MULTIPLE: in which order threads call MPI is not logged; ask MPI_Init_thread for less, or run without logging");
+    if (bl_layout_init())
+        return bl_fail(err, BELAY_ERR_REFUSED, "logging=pessimistic needs an MPI whose MPI_Pack writes bytes as they are in memory");
+    PMPI_Comm_dup(MPI_COMM_WORLD, &state.comm);
+    PMPI_Comm_set_errhandler(state.comm, MPI_ERRORS_ARE_FATAL);
+    return BELAY_OK;
+}
+
+/* Nobody else's checkpoint matters: the newest of ours that can be read.  Those above it are no more. */
+int bl_log_choose(uint32_t *checkpoint, bl_error *err)
+{
+    uint32_t *numbers = NULL;
+    size_t count = 0;
+    int rc = bl_snapshot_list(bl_rt.store, (uint32_t)bl_rt.rank, &numbers, &count, err);
+    *checkpoint = 0;
+    while (rc == BELAY_OK && count > 0 && *checkpoint == 0) {
+        uint32_t number = numbers[--count];
+        rc = bl_open_and_verify(number, NULL, err);
+        if (rc == BELAY_OK) {
+            *checkpoint = number;
+        } else if (rc == BELAY_ERR_DAMAGED || rc == BELAY_ERR_NONE) {
+            bl_close_reader();
+            bl_give_up_snapshot(number, err);
+            rc = BELAY_OK;
+        }
+    }
+    free(numbers);
+    return rc;
+}
+
+static int out_of_memory(bl_error *err)
+{
+    return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for message logging");
+}
+
+static uint64_t *counters(void)
+{
+    return calloc(bl_rt.live.header->channel_slots, sizeof(uint64_t));
+}
+
+static uint64_t *copy_of_counters(int received)
+{
+    uint64_t *copy = counters();
+    for (uint32_t i = 0; copy && i < bl_rt.live.header->channel_slots; i++) {
+        const bl_live_slot *s = &bl_rt.live.slot[i];
+        if (s->comm) copy[i] = received ? s->received : s->sent;
+    }
+    return copy;
+}
+
+static int keep(uint32_t checkpoint, uint64_t events_at, int here)
+{
+    if (state.kepts == state.room) {
+        unsigned room = state.room ? 2 * state.room : 4;
+        kept *bigger = realloc(state.kept, room * sizeof *bigger);
+        if (!bigger) return -1;
+        state.kept = bigger;
+        state.room = room;
+    }
+    kept k = { checkpoint, here, events_at, copy_of_counters(1) };
+    if (!k.received) return -1;
+    state.kept[state.kepts++] = k;
+    return 0;
+}
+
+static int open_journals(bl_error *err)
+{
+    uint32_t rank = (uint32_t)bl_rt.rank;
+    int rc = bl_journal_create(bl_rt.store, rank, bl_rt.incarnation, "sent", bl_rt.settings.log_budget, &bl_logging.sent, err);
+    if (rc == BELAY_OK)
+        rc = bl_journal_create(bl_rt.store, rank, bl_rt.incarnation, "events", bl_rt.settings.log_budget, &bl_logging.events, err);
+    state.told = counters();
+    state.settled = counters();
+    if (rc == BELAY_OK && (!state.told || !state.settled)) rc = out_of_memory(err);
+    if (rc == BELAY_OK && bl_rt.incarnation > 0) {
+        state.before = bl_feed_until();
+        if (!state.before) rc = out_of_memory(err);
+    }
+    /* What comes before the first checkpoint begins at the start, whose events are in the first journal. */
+    if (rc == BELAY_OK && keep(bl_rt.checkpoint, 0, bl_rt.incarnation == 0)) rc = out_of_memory(err);
+    return rc;
+}
+
+static int begin(bl_error *err)
+{
+    int rc = bl_outcome_load(bl_rt.checkpoint, err);
+    if (rc == BELAY_OK) rc = bl_feed_load(err);
+    if (rc == BELAY_OK) rc = open_journals(err);
+    return rc;
+}
+
+static void all_or_none(int rc, bl_error *err)
+{
+    int bad = rc != BELAY_OK, any;
+    PMPI_Allreduce(&bad, &any, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
+    if (bad) bl_end_job(err);
+    if (any) PMPI_Barrier(bl_rt.private_comm); /* another rank ends the job */
+}
+
+void bl_log_begin(bl_error *err)
+{
+    bl_live_header *h = bl_rt.live.header;
+    all_or_none(bl_prologue_settled("logging=pessimistic", err), err);
+    bl_prologue_forget();
+    all_or_none(begin(err), err);
+    all_or_none(bl_feed_agree(err), err);
+    h->clock_base = h->calls - bl_outcome_clock();
+    h->logged = 1;
+    bl_rt.counting = BL_COUNTING_LOGGED;
+    bl_rt.nobody = INT32_MIN;
+    bl_under = &bl_logged_calls;
+}
+
+/* --- what may go --- */
+
+static void oldest_kept_goes(void)
+{
+    kept gone = state.kept[0];
+    bl_error err = { 0, "" };
+    memmove(state.kept, state.kept + 1, --state.kepts * sizeof *state.kept);
+    free(gone.received);
+    if (gone.checkpoint && bl_snapshot_remove(bl_rt.store, (uint32_t)bl_rt.rank, gone.checkpoint, &err)) bl_say("rank %d: %s", bl_rt.rank, err.text);
+    const kept *oldest = &state.kept[0];
+    if (!oldest->here) return;
+    int rc = bl_journal_retire(bl_logging.events, oldest->events_at, &err);
+    if (rc == BELAY_OK && !gone.here) rc = bl_journal_retire_before(bl_rt.store, (uint32_t)bl_rt.rank, "events", bl_rt.incarnation, &err);
+    if (rc) bl_say("rank %d: %s", bl_rt.rank, err.text);
+}
+
+static int send_to(int rank, const delivered *list, int count)
+{
+    bl_room room;
+    size_t bytes = sizeof *list * (size_t)count;
+    if (bl_room_take(&room, bytes ? bytes : 1)) return -1;
+    if (bytes) memcpy(room.at, list, bytes);
+    return bl_loose_send(&room, room.at, (int)bytes, MPI_BYTE, rank, count ? TAG_DELIVERED : TAG_ASK, state.comm);
+}
+
+/* To each sender, what the oldest checkpoint we keep holds of it. */
+static void tell_senders(void)
+{
+    const uint64_t *received = state.kept[0].received;
+    delivered list[64];
+    for (int r = 0; r < bl_rt.ranks; r++) {
+        int count = 0;
+        for (uint32_t i = 0; i < bl_rt.live.header->channel_slots; i++) {
+            const bl_live_slot *s = &bl_rt.live.slot[i];
+            if (!s->comm || s->peer != r || received[i] <= state.told[i]) continue;
+            state.told[i] = received[i];
+            list[count++] = (delivered){ s->comm, received[i], s->tag, 0 };
+            if (count == 64) send_to(r, list, count);
+            if (count == 64) count = 0;
+        }
+        if (count) send_to(r, list, count);
+    }
+}
+
+static int all_settled(const uint64_t *sent)
+{
+    for (uint32_t i = 0; i < bl_rt.live.header->channel_slots; i++)
+        if (sent[i] > state.settled[i]) return 0;
+    return 1;
+}
+
+static void retire(void)
+{
+    bl_error err = { 0, "" };
+    int rc = BELAY_OK;
+    if (state.before && all_settled(state.before)) {
+        rc = bl_journal_retire_before(bl_rt.store, (uint32_t)bl_rt.rank, "sent", bl_rt.incarnation, &err);
+        free(state.before);
+        state.before = NULL;
+    }
+    unsigned gone = 0;
+    while (gone < state.stretches && all_settled(state.stretch[gone].sent)) free(state.stretch[gone++].sent);
+    if (rc == BELAY_OK && gone) rc = bl_journal_retire(bl_logging.sent, state.stretch[gone - 1].end, &err);
+    state.stretches -= gone;
+    memmove(state.stretch, state.stretch + gone, state.stretches * sizeof *state.stretch);
+    if (rc) bl_say("rank %d: %s", bl_rt.rank, err.text);
+}
+
+static void end_stretch(void)
+{
+    uint64_t position = bl_journal_position(bl_logging.sent), *sent = copy_of_counters(0);
+    if (!sent) return; /* then it goes with the next */
+    if (state.stretches == STRETCHES) free(state.stretch[--state.stretches].sent); /* the newest two become one */
+    state.stretch[state.stretches++] = (stretch){ position, sent };
+}
+
+static void heard(const delivered *list, int count, int from)
+{
+    for (int k = 0; k < count; k++) {
+        const bl_live_slot *slot = bl_comm_slot_by_id(list[k].comm, from, list[k].tag);
+        uint64_t *settled = slot ? &state.settled[slot - bl_rt.live.slot] : NULL;
+        if (settled && list[k].received > *settled) *settled = list[k].received;
+    }
+}
+
+void bl_log_poll(void)
+{
+    delivered list[64];
+    MPI_Status s;
+    int there = 0, news = 0, bytes;
+    while (PMPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, state.comm, &there, &s) == MPI_SUCCESS && there) {
+        PMPI_Recv(list, (int)sizeof list, MPI_BYTE, s.MPI_SOURCE, s.MPI_TAG, state.comm, &s);
+        PMPI_Get_count(&s, MPI_BYTE, &bytes);
+        heard(list, bytes / (int)sizeof *list, s.MPI_SOURCE);
+        if (s.MPI_TAG == TAG_ASK) bl_independent_ask();
+        news = 1;
+    }
+    if (news) retire();
+}
+
+/* --- room --- */
+
+static void ask_for_checkpoints(void)
+{
+    if (state.asked) return;
+    state.asked = 1;
+    bl_independent_ask();
+    for (int r = 0; r < bl_rt.ranks; r++)
+        if (r != bl_rt.rank) send_to(r, NULL, 0);
+}
+
+static void look_at_room(void)
+{
+    if (bl_journal_over(bl_logging.sent) || bl_journal_over(bl_logging.events)) ask_for_checkpoints();
+    else state.asked = 0;
+}
+
+void bl_log_wait_for_room(bl_journal *journal)
+{
+    bl_error err = { 0, "" };
+    if (bl_journal_error(journal, &err)) bl_end_job(&err);
+    int64_t began = bl_ticks_ns();
+    ask_for_checkpoints();
+    bl_say("rank %d: its journal is full (log-budget=%" PRIu64 "M): waiting for checkpoints of those it has sent to", bl_rt.rank,
+           bl_rt.settings.log_budget >> 20);
+    uint64_t bytes = bl_journal_bytes(journal);
+    for (unsigned turn = 0; bl_journal_bytes(journal) >= bytes; turn++) {
+        bl_log_poll();
+        bl_pause_briefly(turn);
+        if (bl_seconds(bl_ticks_ns() - began) > bl_rt.settings.align_timeout_s)
+            bl_log_end_job("the journal is full and no checkpoint has come for %.0f s: raise log-budget, or checkpoint more often",
+                           bl_rt.settings.align_timeout_s);
+    }
+}
+
+/* --- checkpoints --- */
+
+int bl_log_checkpoint(uint32_t checkpoint, bl_error *err)
+{
+    bl_record r = { .a = bl_log_clock(), .b = checkpoint, .kind = BL_EVENT_CHECKPOINT };
+    bl_logging.cut_at = bl_journal_position(bl_logging.events);
+    bl_log_append(bl_logging.events, &r, NULL);
+    int rc = bl_journal_stable(bl_logging.events, err);
+    return rc ? rc : bl_journal_stable(bl_logging.sent, err); /* what is sent before it cannot be sent again after it */
+}
+
+void bl_log_kept(uint32_t checkpoint)
+{
+    if (keep(checkpoint, bl_logging.cut_at, 1)) return; /* no memory: the older ones stay */
+    while (state.kepts > bl_rt.settings.keep) oldest_kept_goes();
+    end_stretch();
+    tell_senders();
+    bl_log_poll();
+    look_at_room();
+}
+
+/* --- end --- */
+
+void bl_log_finish(void)
+{
+    if (state.comm == MPI_COMM_NULL || bl_rt.settings.logging == BL_LOGGING_NONE) return;
+    for (unsigned turn = 0; bl_loose_pending(); turn++) bl_pause_briefly(turn);
+    PMPI_Barrier(state.comm);
+    if (bl_log_on()) bl_log_poll();
+    bl_layout_finish();
+    PMPI_Comm_free(&state.comm);
+}
+
+void bl_log_free(void)
+{
+    if (bl_logging.sent) bl_journal_close(bl_logging.sent);
+    if (bl_logging.events) bl_journal_close(bl_logging.events);
+    for (unsigned k = 0; k < state.kepts; k++) free(state.kept[k].received);
+    for (unsigned k = 0; k < state.stretches; k++) free(state.stretch[k].sent);
+    free(state.kept);
+    free(state.told);
+    free(state.settled);
+    free(state.before);
+    memset(&state, 0, sizeof state);
+    memset(&bl_logging, 0, sizeof bl_logging);
+    bl_outcome_free();
+    bl_feed_free();
+}

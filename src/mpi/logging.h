@@ -1,0 +1,31 @@
+/* logging.h - the journals that logging.c holds open for the others. */
+#ifndef BL_MPI_LOGGING_H
+#define BL_MPI_LOGGING_H
+
+#include "store/journal.h"
+
+struct bl_logging {
+    bl_journal *sent, *events;
+    uint64_t cut_at;         /* where the events after the checkpoint being taken begin */
+};
+extern struct bl_logging bl_logging;
+
+/* There is no room, or the disk says no: waits for room, with one warning; ends the job when none comes. */
+void bl_log_wait_for_room(bl_journal *journal);
+
+static inline void bl_log_append(bl_journal *journal, const bl_record *record, const void *payload)
+{
+    while (__builtin_expect(bl_journal_append(journal, record, payload) != 0, 0)) bl_log_wait_for_room(journal);
+}
+
+void bl_log_poll(void);     /* now and then: what others say they do not need any more */
+
+/* The rule of pessimistic logging, and the one place where it is kept: what the program has seen is stable before anybody can
+ * depend on it.  An event in the mapped journal survives the process as it is; to survive a loss of power it is forced. */
+static inline void bl_log_before_send(void)
+{
+    bl_error err;
+    if (bl_rt.settings.stable_power && bl_journal_stable(bl_logging.events, &err)) bl_end_job(&err);
+}
+
+#endif

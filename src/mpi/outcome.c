@@ -1,0 +1,133 @@
+/* outcome.c - what a call has shown the program that it could not have foreseen: appended to the journal "events" before the
+ * program sees it, and looked up when the call is made again. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mpi/log.h"
+#include "mpi/logging.h"
+#include "store/journal.h"
+
+typedef struct event {
+    uint64_t clock;
+    uint32_t kind, order;    /* order: in the journal */
+    bl_seen seen;
+} event;
+
+static struct outcomes {
+    event *event;            /* [events] ascending by clock */
+    size_t events, room;
+    uint64_t begin;          /* clock of the checkpoint */
+    uint64_t known;          /* of the last call before the death; what calls before it have seen is known */
+    bl_journal_reader *reader;
+} past;
+
+uint64_t bl_outcome_clock(void)
+{
+    return past.begin;
+}
+
+int bl_outcome_behind(void)
+{
+    return bl_log_clock() < past.known;
+}
+
+static int add(const bl_record *r, const char *payload)
+{
+    if (past.events == past.room) {
+        size_t room = past.room ? 2 * past.room : 256;
+        event *bigger = realloc(past.event, room * sizeof *bigger);
+        if (!bigger) return -1;
+        past.event = bigger;
+        past.room = room;
+    }
+    past.event[past.events] = (event){ r->a, r->kind, (uint32_t)past.events, { r->c, r->d, payload, r->bytes } };
+    past.events++;
+    return 0;
+}
+
+static int by_clock(const void *x, const void *y)
+{
+    const event *a = x, *b = y;
+    if (a->clock != b->clock) return a->clock < b->clock ? -1 : 1;
+    if (a->kind != b->kind) return a->kind < b->kind ? -1 : 1;
+    return (a->order > b->order) - (a->order < b->order);
+}
+
+static int read_events(uint32_t checkpoint, bl_error *err)
+{
+    bl_record r;
+    const char *payload;
+    int more, found = checkpoint == 0;
+    int rc = bl_journal_read_open(bl_rt.store, (uint32_t)bl_rt.rank, "events", &past.reader, err);
+    if (rc == BELAY_ERR_NONE) rc = BELAY_OK;
+    while (past.reader && rc == BELAY_OK && (more = bl_journal_next(past.reader, &r, &payload, err)) != 0) {
+        if (more < 0) return err->code;
+        if (r.kind == BL_EVENT_CHECKPOINT && checkpoint && r.b == checkpoint) {
+            past.begin = r.a;
+            past.events = 0;
+            found = 1;
+        } else if (r.kind != BL_EVENT_CHECKPOINT && add(&r, payload)) {
+            rc = bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the events of the journal");
+        }
+    }
+    if (rc == BELAY_OK && !found)
+        return bl_fail(err, BELAY_ERR_DAMAGED, "the journal of rank %d does not know checkpoint %" PRIu32, bl_rt.rank, checkpoint);
+    return rc;
+}
+
+/* The live tables of all incarnations: how far did we get? */
+static void how_far(void)
+{
+    past.known = past.begin;
+    for (uint32_t i = 0; i < bl_rt.incarnation; i++) {
+        bl_live_header h;
+        bl_error ignored;
+        if (bl_live_read_header(bl_rt.store, (uint32_t)bl_rt.rank, i, &h, &ignored) || !h.logged) continue;
+        if (h.calls - h.clock_base > past.known) past.known = h.calls - h.clock_base;
+    }
+    for (size_t k = 0; k < past.events; k++)
+        if (past.event[k].clock > past.known) past.known = past.event[k].clock;
+}
+
+int bl_outcome_load(uint32_t checkpoint, bl_error *err)
+{
+    int rc = read_events(checkpoint, err);
+    if (rc) return rc;
+    how_far();
+    if (past.events) qsort(past.event, past.events, sizeof *past.event, by_clock);
+    return BELAY_OK;
+}
+
+void bl_outcome_free(void)
+{
+    if (past.reader) bl_journal_read_close(past.reader);
+    free(past.event);
+    memset(&past, 0, sizeof past);
+}
+
+static const event *find(enum bl_event kind, uint64_t clock)
+{
+    size_t low = 0, high = past.events;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        const event *e = &past.event[middle];
+        if (e->clock < clock || (e->clock == clock && e->kind < (uint32_t)kind)) low = middle + 1;
+        else high = middle;
+    }
+    return low < past.events && past.event[low].clock == clock && past.event[low].kind == (uint32_t)kind ? &past.event[low] : NULL;
+}
+
+enum bl_how bl_outcome_of(enum bl_event kind, uint64_t clock, bl_seen *seen)
+{
+    if (__builtin_expect(clock > past.known, 1)) return BL_OPEN;
+    const event *e = find(kind, clock);
+    if (e) *seen = e->seen;
+    return e ? BL_KNOWN : clock < past.known ? BL_NOTHING : BL_OPEN;
+}
+
+void bl_outcome_log(enum bl_event kind, uint64_t clock, int c, int d, const void *payload, size_t bytes)
+{
+    bl_record r = { .a = clock, .b = bl_rt.checkpoint, .c = c, .d = d, .kind = kind, .bytes = bytes };
+    bl_log_append(bl_logging.events, &r, payload);
+}
