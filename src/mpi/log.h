@@ -19,6 +19,7 @@
 #define BL_MPI_LOG_H
 
 #include "mpi/runtime.h"
+#include "mpi/trees.h"
 
 /* --- logging.c --- */
 int bl_log_init(bl_error *err);                  /* in MPI_Init: refuses what it cannot do */
@@ -29,7 +30,7 @@ void bl_log_kept(uint32_t checkpoint);           /* it exists */
 void bl_log_finish(void);                        /* when all ranks have come to MPI_Finalize, before it */
 void bl_log_free(void);
 void bl_log_end_job(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
-void bl_log_unsupported(const char *call);       /* ends the job: this call cannot be logged */
+void bl_log_unsupported(const char *call) __attribute__((noreturn));       /* ends the job: this call cannot be logged */
 extern const struct bl_under bl_logged_calls;    /* logged.c: in force from bl_log_begin on */
 
 static inline int bl_log_on(void)
@@ -91,10 +92,8 @@ void bl_log_completed(const bl_request *r, MPI_Status *status, int ends); /* bef
 void bl_log_swap(int count, MPI_Request *requests);  /* the handles that MPI knows */
 int bl_log_ready(int count, const MPI_Request *requests); /* one that MPI does not know to be complete; -1: none */
 void bl_log_request_freed(MPI_Request handle);
+void bl_log_persistent(const void *buf, int count, MPI_Datatype type, int peer, int tag, MPI_Comm comm, enum bl_call call, MPI_Request request);
 void bl_logged_free(void);
-int bl_log_link_send(void *shadow, const void *buf, int count, MPI_Datatype type, int dest);
-int bl_log_link_recv(void *shadow, void *buf, int count, MPI_Datatype type, int source);
-int bl_log_link_exchange(void *shadow, const void *sendbuf, int sendcount, MPI_Datatype sendtype, int dest, void *recvbuf,
-                         int recvcount, MPI_Datatype recvtype, int source);
+bl_tree_link bl_log_link(MPI_Comm comm, const char *call); /* for its collectives; ends the job when it has none */
 
 #endif

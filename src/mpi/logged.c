@@ -84,7 +84,7 @@ static void append(const bl_live_slot *slot, const void *buf, int count, MPI_Dat
     }
     char *room;
     while (!(room = bl_journal_begin(bl_logging.sent, &r))) bl_log_wait_for_room(bl_logging.sent);
-    if (bl_pack(buf, count, type, room, r.bytes)) bl_log_unsupported("a send whose contents MPI_Pack does not take");
+    if (bl_pack(buf, count, type, room, (size_t)r.bytes)) bl_log_unsupported("a send whose contents MPI_Pack does not take");
     bl_journal_commit(bl_logging.sent);
 }
 
@@ -130,7 +130,7 @@ static int send_it(send_call *call, const void *buf, int count, MPI_Datatype typ
 {
     bl_live_slot *slot = dest == MPI_PROC_NULL ? NULL : sends_on(comm, dest, tag);
     if (!slot) return call(buf, count, type, dest, tag, comm);
-    if (__builtin_expect(bl_feed_repeats, 0) && bl_feed_was_sent(slot)) return repeat(slot, buf, count, type);
+    if (__builtin_expect(bl_feed_repeats > 0, 0) && bl_feed_was_sent(slot)) return repeat(slot, buf, count, type);
     bl_log_before_send();
     slot->sent++;
     int rc = call(buf, count, type, dest, tag, comm);
@@ -161,7 +161,7 @@ static int isend_it(isend_call *call, enum bl_call name, const void *buf, int co
 {
     bl_live_slot *slot = dest == MPI_PROC_NULL ? NULL : sends_on(comm, dest, tag);
     int rc;
-    if (slot && __builtin_expect(bl_feed_repeats, 0) && bl_feed_was_sent(slot)) {
+    if (slot && __builtin_expect(bl_feed_repeats > 0, 0) && bl_feed_was_sent(slot)) {
         rc = repeat(slot, buf, count, type);
         if (rc == MPI_SUCCESS) rc = PMPI_Isend(NULL, 0, MPI_BYTE, MPI_PROC_NULL, 0, comm, request);
     } else {
@@ -278,7 +278,7 @@ static int unsure(const bl_comm *c, uint64_t clock, int source, int tag)
         int there = 0;
         if (!e->wild || e->done || e->told || !overlaps(e, c, source, tag)) continue;
         if (!e->held) PMPI_Request_get_status(e->inner != MPI_REQUEST_NULL ? e->inner : e->handle, &there, &s);
-        if (there) tell_match(e, &s, 0);
+        if (there) tell_match(e, &s, open);
         else open = 1;
     }
     return open;
@@ -527,15 +527,23 @@ static persistent *persistent_of(uint64_t key)
     return p;
 }
 
-static int keep_persistent(void *buf, int count, MPI_Datatype type, int peer, int tag, MPI_Comm comm, enum bl_call call, MPI_Request request)
+/* Those made before belay_recover are started after it. */
+void bl_log_persistent(const void *buf, int count, MPI_Datatype type, int peer, int tag, MPI_Comm comm, enum bl_call call, MPI_Request request)
 {
+    union { const void *in; void *out; } at = { buf };
     persistent *p = calloc(1, sizeof *p);
     if (!p) bl_log_end_job("out of memory for requests");
-    *p = (persistent){ .next = lg.persistent, .key = bl_request_key(request), .buf = buf, .count = count, .peer = peer, .tag = tag,
+    *p = (persistent){ .next = lg.persistent, .key = bl_request_key(request), .buf = at.out, .count = count, .peer = peer, .tag = tag,
                        .receives = call == BL_CALL_Recv_init, .comm = comm };
+    if (p->receives && is_wild(peer)) bl_log_unsupported("MPI_Recv_init from MPI_ANY_SOURCE");
     PMPI_Type_dup(type, &p->type);
     lg.persistent = p;
-    bl_request_made(request, p->receives ? BL_REQ_RECV : BL_REQ_SEND, call, comm, peer, tag, 1);
+}
+
+static int made(const void *buf, int count, MPI_Datatype type, int peer, int tag, MPI_Comm comm, enum bl_call call, MPI_Request request)
+{
+    bl_request_made(request, call == BL_CALL_Recv_init ? BL_REQ_RECV : BL_REQ_SEND, call, comm, peer, tag, 1);
+    bl_log_persistent(buf, count, type, peer, tag, comm, call, request);
     return MPI_SUCCESS;
 }
 
@@ -543,9 +551,8 @@ static int keep_persistent(void *buf, int count, MPI_Datatype type, int peer, in
     static int logged_##name(const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm, MPI_Request *request) \
     { \
         bl_log_entered(); \
-        union { const void *in; void *out; } at = { buf }; \
         int rc = PMPI_##name(buf, count, type, dest, tag, comm, request); \
-        return rc ? rc : keep_persistent(at.out, count, type, dest, tag, comm, BL_CALL_##name, *request); \
+        return rc ? rc : made(buf, count, type, dest, tag, comm, BL_CALL_##name, *request); \
     }
 SEND_INITS(Send_init)
 SEND_INITS(Bsend_init)
@@ -555,9 +562,8 @@ SEND_INITS(Rsend_init)
 static int logged_Recv_init(void *buf, int count, MPI_Datatype type, int source, int tag, MPI_Comm comm, MPI_Request *request)
 {
     bl_log_entered();
-    if (is_wild(source)) bl_log_unsupported("MPI_Recv_init from MPI_ANY_SOURCE");
     int rc = PMPI_Recv_init(buf, count, type, source, tag, comm, request);
-    return rc ? rc : keep_persistent(buf, count, type, source, tag, comm, BL_CALL_Recv_init, *request);
+    return rc ? rc : made(buf, count, type, source, tag, comm, BL_CALL_Recv_init, *request);
 }
 
 static void be_ready(persistent *p)
@@ -776,20 +782,20 @@ void bl_log_request_freed(MPI_Request handle)
 /* --- collectives, over a communicator of our own (trees.h) --- */
 
 
-int bl_log_link_send(void *shadow, const void *buf, int count, MPI_Datatype type, int dest)
+static int link_send(void *shadow, const void *buf, int count, MPI_Datatype type, int dest)
 {
     const bl_comm *c = shadow;
     return send_it(PMPI_Send, buf, count, type, dest, TREE_TAG, c->handle);
 }
 
-int bl_log_link_recv(void *shadow, void *buf, int count, MPI_Datatype type, int source)
+static int link_recv(void *shadow, void *buf, int count, MPI_Datatype type, int source)
 {
     const bl_comm *c = shadow;
     MPI_Status s;
     return receive_from(buf, count, type, source, c, &s);
 }
 
-int bl_log_link_exchange(void *shadow, const void *sendbuf, int sendcount, MPI_Datatype sendtype, int dest, void *recvbuf,
+static int link_exchange(void *shadow, const void *sendbuf, int sendcount, MPI_Datatype sendtype, int dest, void *recvbuf,
                          int recvcount, MPI_Datatype recvtype, int source)
 {
     const bl_comm *c = shadow;
@@ -802,6 +808,16 @@ int bl_log_link_exchange(void *shadow, const void *sendbuf, int sendcount, MPI_D
     int sent = PMPI_Wait(&sending, MPI_STATUS_IGNORE);
     bl_request_completed(handle, MPI_STATUS_IGNORE);
     return rc ? rc : sent;
+}
+
+bl_tree_link bl_log_link(MPI_Comm comm, const char *call)
+{
+    const bl_comm *c = bl_comm_of(comm);
+    if (!c || !c->shadow)
+        bl_log_end_job("%s on a communicator that was made after belay_recover, or by MPI_Comm_idup, or has two groups: with logging=pessimistic it cannot be repeated after a failure", call);
+    bl_tree_link l = { link_send, link_recv, link_exchange, c->shadow, 0, c->size };
+    PMPI_Comm_rank(comm, &l.rank);
+    return l;
 }
 
 /* --- in force --- */

@@ -138,9 +138,9 @@ static int keep(uint32_t checkpoint, uint64_t events_at, int here)
 static int open_journals(bl_error *err)
 {
     uint32_t rank = (uint32_t)bl_rt.rank;
-    int rc = bl_journal_create(bl_rt.store, rank, bl_rt.incarnation, "sent", bl_rt.settings.log_budget, &bl_logging.sent, err);
+    int rc = bl_journal_create(bl_rt.store, rank, "sent", bl_rt.settings.log_budget, &bl_logging.sent, err);
     if (rc == BELAY_OK)
-        rc = bl_journal_create(bl_rt.store, rank, bl_rt.incarnation, "events", bl_rt.settings.log_budget, &bl_logging.events, err);
+        rc = bl_journal_create(bl_rt.store, rank, "events", bl_rt.settings.log_budget, &bl_logging.events, err);
     state.told = counters();
     state.settled = counters();
     if (rc == BELAY_OK && (!state.told || !state.settled)) rc = out_of_memory(err);
@@ -185,6 +185,19 @@ void bl_log_begin(bl_error *err)
 
 /* --- what may go --- */
 
+/* Left by incarnations before: what was sent to us before our first checkpoint is not asked to be kept. */
+static void older_go(void)
+{
+    uint32_t *numbers = NULL;
+    size_t count = 0;
+    bl_error err = { 0, "" };
+    int rc = bl_snapshot_list(bl_rt.store, (uint32_t)bl_rt.rank, &numbers, &count, &err);
+    for (size_t k = 0; rc == BELAY_OK && k < count && numbers[k] < state.kept[0].checkpoint; k++)
+        rc = bl_snapshot_remove(bl_rt.store, (uint32_t)bl_rt.rank, numbers[k], &err);
+    if (rc) bl_say("rank %d: %s", bl_rt.rank, err.text);
+    free(numbers);
+}
+
 static void oldest_kept_goes(void)
 {
     kept gone = state.kept[0];
@@ -195,7 +208,7 @@ static void oldest_kept_goes(void)
     const kept *oldest = &state.kept[0];
     if (!oldest->here) return;
     int rc = bl_journal_retire(bl_logging.events, oldest->events_at, &err);
-    if (rc == BELAY_OK && !gone.here) rc = bl_journal_retire_before(bl_rt.store, (uint32_t)bl_rt.rank, "events", bl_rt.incarnation, &err);
+    if (rc == BELAY_OK && !gone.here) rc = bl_journal_retire_before(bl_rt.store, (uint32_t)bl_rt.rank, "events", &err);
     if (rc) bl_say("rank %d: %s", bl_rt.rank, err.text);
 }
 
@@ -239,7 +252,7 @@ static void retire(void)
     bl_error err = { 0, "" };
     int rc = BELAY_OK;
     if (state.before && all_settled(state.before)) {
-        rc = bl_journal_retire_before(bl_rt.store, (uint32_t)bl_rt.rank, "sent", bl_rt.incarnation, &err);
+        rc = bl_journal_retire_before(bl_rt.store, (uint32_t)bl_rt.rank, "sent", &err);
         free(state.before);
         state.before = NULL;
     }
@@ -331,6 +344,7 @@ int bl_log_checkpoint(uint32_t checkpoint, bl_error *err)
 
 void bl_log_kept(uint32_t checkpoint)
 {
+    if (state.kepts == 1 && !state.kept[0].here) older_go();
     if (keep(checkpoint, bl_logging.cut_at, 1)) return; /* no memory: the older ones stay */
     while (state.kepts > bl_rt.settings.keep) oldest_kept_goes();
     end_stretch();
@@ -364,5 +378,6 @@ void bl_log_free(void)
     memset(&state, 0, sizeof state);
     memset(&bl_logging, 0, sizeof bl_logging);
     bl_outcome_free();
+    bl_logged_free();
     bl_feed_free();
 }

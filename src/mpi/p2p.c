@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "mpi/carry.h"
+#include "mpi/checkpoint.h"
 #include "mpi/log.h"
 
 #define WANTED(status, own) ((status) == MPI_STATUS_IGNORE ? &(own) : (status))
@@ -566,7 +567,7 @@ BELAY_API int MPI_Request_get_status(MPI_Request request, int *flag, MPI_Status 
 BELAY_API int MPI_Request_free(MPI_Request *request)
 {
     if (!bl_enter()) return PMPI_Request_free(request);
-    if (bl_log_on()) bl_log_request_freed(*request);
+    if (bl_rt.settings.logging != BL_LOGGING_NONE) bl_log_request_freed(*request);
     bl_request_freed(*request);
     int rc = carried() && bl_carry_freed(request) ? MPI_SUCCESS : PMPI_Request_free(request);
     bl_leave();

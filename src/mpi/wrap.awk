@@ -61,7 +61,7 @@ function then(name, args, what, may_wait) {
     if (class ~ /^(coll|icoll|ifile|file|comm|join|window)$/) {
         print "    int how = bl_enter();"
         print "    if (!how) return P" name "(" args ");"
-        if (class == "coll") {
+        if (class == "coll" && short !~ /^Neighbor/) {
             inner = args; sub(/, comm$/, "", inner); if (inner == "comm") inner = ""
             print "    if (how == BL_ENTERED_LOGGED) {"
             print "        bl_tree_link link = bl_log_link(comm, \"" name "\");"
@@ -87,7 +87,7 @@ function then(name, args, what, may_wait) {
         print "    bl_sent(comm, dest, tag);"
         then(name, args, "bl_request_made(*request, BL_REQ_SEND, BL_CALL_" short ", comm, dest, tag, 0);", 0)
     } else if (class == "init") {
-        then(name, args, "bl_request_made(*request, " kind ", BL_CALL_" short ", comm, " peer ", tag, 1);", 0)
+        then(name, args, "{\n        bl_request_made(*request, " kind ", BL_CALL_" short ", comm, " peer ", tag, 1);\n        if (bl_rt.settings.logging != BL_LOGGING_NONE) bl_log_persistent(buf, count, datatype, " peer ", tag, comm, BL_CALL_" short ", *request);\n    }", 0)
     } else if (class == "icoll") {
         then(name, args, "{\n        bl_icollective(comm, \"" name "\");\n        bl_request_made(*request, BL_REQ_COLLECTIVE, BL_CALL_" short ", comm, 0, 0, 0);\n    }", 0)
     } else if (class == "ifile") {

@@ -16,7 +16,7 @@ enum { PAGE = 4096, SLOTS_MAX = 1 << 20 };
 
 static const char magic[8] = "BLYLIVE\n";
 
-_Static_assert(sizeof(bl_live_header) == 216 && sizeof(bl_live_slot) == 48 && sizeof(bl_live_collective) == 32,
+_Static_assert(sizeof(bl_live_header) == 232 && sizeof(bl_live_slot) == 48 && sizeof(bl_live_collective) == 32,
                "the tables lie in the file as they do in memory, and as doc/format.md says");
 
 static uint64_t file_bytes(uint64_t header, uint64_t channels, uint64_t collectives)

@@ -1,0 +1,309 @@
+/* journal.c - writing a journal: segments, their files, and the room they take. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "store/journal_file.h"
+
+/* A little for a journal of few records, then more: making a segment costs as much as touching all of it, and is waited for. */
+enum { SMALLEST = 1 << 18, LARGEST = 1 << 24 };
+
+typedef struct segment {
+    uint32_t number;
+    int fd;
+    char *base;
+    uint64_t bytes, first, end; /* positions; end: of its last record, once it is full */
+} segment;
+
+struct bl_journal_more {
+    bl_store *store;
+    uint32_t rank;
+    char name[BL_JOURNAL_NAME + 1];
+    uint64_t budget, bytes, first; /* first: position of the open segment's first record */
+    segment *segment;           /* [segments] oldest first; the last is open */
+    unsigned segments, room;
+    segment spare;              /* base NULL: none */
+    uint32_t next;              /* number */
+    char *synced;               /* of the open segment: forced up to here */
+    bl_error wrong;
+};
+
+_Static_assert(sizeof(bl_journal_head) == 128 && sizeof(bl_entry_head) == 56, "written as they are in memory, and as doc/format.md says");
+
+void bl_journal_path(const bl_store *store, uint32_t rank, uint32_t incarnation, const char *name, uint32_t number, char path[BL_PATH])
+{
+    bl_store_path(store, path, "rank-%05u/journal-%04u-%s-%06u", rank, incarnation, name, number);
+}
+
+static void spare_path(const struct bl_journal_more *m, char path[BL_PATH])
+{
+    bl_store_path(m->store, path, "rank-%05u/journal-%04u-%s.tmp-%04u", m->rank, m->store->incarnation, m->name, m->store->incarnation);
+}
+
+uint64_t bl_journal_seed(const bl_journal_head *h)
+{
+    return h->sum;
+}
+
+static void write_head(const struct bl_journal_more *m, segment *s)
+{
+    bl_journal_head h = { .format = BL_FORMAT, .rank = m->rank, .incarnation = m->store->incarnation, .number = s->number,
+                          .bytes = s->bytes, .first = s->first };
+    memcpy(h.magic, BL_JOURNAL_MAGIC, sizeof h.magic);
+    snprintf(h.job, sizeof h.job, "%s", m->store->job.id);
+    snprintf(h.name, sizeof h.name, "%s", m->name);
+    h.sum = XXH3_64bits(&h, offsetof(bl_journal_head, sum));
+    memcpy(s->base, &h, sizeof h);
+}
+
+/* Its blocks are reserved and its pages touched: a record stored into a hole of a full disk would be a SIGBUS, and a first touch
+ * costs more than a small message. */
+static int map_new(const char *path, segment *s, bl_error *err)
+{
+    (void)unlink(path);
+    s->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (s->fd < 0) return bl_fail_errno(err, "cannot create %s", path);
+    errno = posix_fallocate(s->fd, 0, (off_t)s->bytes);
+    void *base = errno ? MAP_FAILED : mmap(NULL, s->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, s->fd, 0);
+    if (base != MAP_FAILED) {
+        s->base = base;
+        return BELAY_OK;
+    }
+    int rc = bl_fail_errno(err, "cannot make the %llu bytes of %s", (unsigned long long)s->bytes, path);
+    close(s->fd);
+    (void)unlink(path);
+    return rc;
+}
+
+static void unmap(segment *s)
+{
+    if (!s->base) return;
+    munmap(s->base, s->bytes);
+    close(s->fd);
+    s->base = NULL;
+}
+
+/* Under its temporary name it has a header that says what it will be; the fence is asked before it is. */
+static int publish(struct bl_journal_more *m, segment *s, const char *from, bl_error *err)
+{
+    char path[BL_PATH];
+    bl_fence fence;
+    write_head(m, s);
+    if (m->store->stable == BL_STABLE_POWER && fsync(s->fd) != 0) return bl_fail_errno(err, "cannot force %s", from);
+    int rc = bl_fence_enter(m->store, &fence, err);
+    if (rc) return rc;
+    bl_journal_path(m->store, m->rank, m->store->incarnation, m->name, s->number, path);
+    if (rename(from, path) != 0) rc = bl_fail_errno(err, "cannot rename %s to %s", from, path);
+    bl_fence_leave(&fence);
+    if (rc == BELAY_OK && m->store->stable == BL_STABLE_POWER) {
+        bl_store_path(m->store, path, "rank-%05u", m->rank);
+        rc = bl_dir_sync(m->store, path, err);
+    }
+    return rc;
+}
+
+static uint64_t size_of_next(const struct bl_journal_more *m, uint64_t need)
+{
+    uint64_t bytes = SMALLEST;
+    for (uint32_t k = 0; k < m->next && bytes < LARGEST; k++) bytes *= 2;
+    if (bytes > m->budget / 4) bytes = m->budget / 4 & ~(uint64_t)4095;
+    need += sizeof(bl_journal_head);
+    return need <= bytes ? bytes : (need + 4095) & ~(uint64_t)4095;
+}
+
+static int room_for_one(struct bl_journal_more *m)
+{
+    if (m->segments < m->room) return 0;
+    unsigned room = m->room ? 2 * m->room : 16;
+    segment *bigger = realloc(m->segment, room * sizeof *bigger);
+    if (!bigger) return -1;
+    m->segment = bigger;
+    m->room = room;
+    return 0;
+}
+
+/* 0; -1: there is no room, or more->wrong says why. */
+static int open_segment(bl_journal *j, uint64_t need)
+{
+    struct bl_journal_more *m = j->more;
+    char path[BL_PATH];
+    segment s = { .number = m->next, .bytes = size_of_next(m, need), .first = bl_journal_position(j) };
+    spare_path(m, path);
+    if (m->spare.base && m->spare.bytes >= need + sizeof(bl_journal_head)) {
+        s.fd = m->spare.fd;
+        s.base = m->spare.base;
+        s.bytes = m->spare.bytes;
+        m->spare.base = NULL;
+    } else {
+        if (m->bytes + s.bytes > m->budget) return -1;
+        if (m->spare.base) m->bytes -= m->spare.bytes; /* too small, and its name is wanted */
+        unmap(&m->spare);
+        if (map_new(path, &s, &m->wrong)) return -1;
+        m->bytes += s.bytes;
+    }
+    if (room_for_one(m)) {
+        bl_fail(&m->wrong, BELAY_ERR_MEMORY, "out of memory for the segments of a journal");
+        return -1;
+    }
+    if (publish(m, &s, path, &m->wrong)) return -1;
+    bl_error err;
+    if (m->segments && bl_journal_stable(j, &err)) {
+        m->wrong = err;
+        return -1;
+    }
+    if (m->segments) m->segment[m->segments - 1].end = s.first;
+    m->segment[m->segments++] = s;
+    m->next++;
+    j->at = m->synced = s.base + sizeof(bl_journal_head);
+    j->end = s.base + s.bytes;
+    j->mark = ((const bl_journal_head *)(void *)s.base)->sum | 1;
+    return 0;
+}
+
+int bl_journal_create(bl_store *store, uint32_t rank, const char *name, uint64_t budget, bl_journal **journal, bl_error *err)
+{
+    if (!store->joined || rank >= store->job.ranks || strlen(name) > BL_JOURNAL_NAME)
+        return bl_fail(err, BELAY_ERR_ARG, "rank %u: no journal '%s' without an incarnation and a rank below %u", rank, name, store->job.ranks);
+    int rc = bl_rank_dir(store, rank, err);
+    if (rc) return rc;
+    bl_journal *j = calloc(1, sizeof *j + sizeof *j->more);
+    if (!j) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for a journal");
+    j->more = (struct bl_journal_more *)(void *)(j + 1);
+    *j->more = (struct bl_journal_more){ .store = store, .rank = rank, .budget = budget };
+    snprintf(j->more->name, sizeof j->more->name, "%s", name);
+    if (open_segment(j, 0)) {
+        rc = bl_journal_error(j, err);
+        if (rc == BELAY_OK) rc = bl_fail(err, BELAY_ERR_ARG, "a budget of %llu bytes is too little for a journal", (unsigned long long)budget);
+        bl_journal_close(j);
+        return rc;
+    }
+    *journal = j;
+    return BELAY_OK;
+}
+
+void bl_journal_close(bl_journal *j)
+{
+    char path[BL_PATH];
+    for (unsigned k = 0; k < j->more->segments; k++) unmap(&j->more->segment[k]);
+    if (j->more->spare.base) {
+        spare_path(j->more, path);
+        (void)unlink(path);
+    }
+    unmap(&j->more->spare);
+    free(j->more->segment);
+    free(j);
+}
+
+/* --- appending --- */
+
+char *bl_journal_begin(bl_journal *j, const bl_record *head)
+{
+    if (__builtin_expect(head->bytes > BL_PAYLOAD_MAX || head->kind == 0, 0)) return NULL;
+    uint64_t need = bl_entry_size(head->bytes);
+    if (__builtin_expect(need > (uint64_t)(j->end - j->at), 0) && (j->more->wrong.code || open_segment(j, need))) return NULL;
+    j->open = (bl_entry_head *)(void *)j->at;
+    j->open->record = *head;
+    return j->at + sizeof(bl_entry_head);
+}
+
+void bl_journal_commit(bl_journal *j)
+{
+    bl_entry_head *e = j->open;
+    uint64_t mark = j->mark + (uint64_t)(j->at - j->end) * 2; /* odd: never 0 */
+    e->check = bl_entry_check(&e->record, j->at + sizeof *e, mark);
+    __atomic_store_n(&e->mark, mark, __ATOMIC_RELEASE);
+    j->at += bl_entry_size(e->record.bytes);
+}
+
+int bl_journal_error(const bl_journal *j, bl_error *err)
+{
+    if (j->more->wrong.code) *err = j->more->wrong;
+    return j->more->wrong.code;
+}
+
+/* Only whole pages can be forced; of one that is not full there is the rest the next time. */
+int bl_journal_stable(bl_journal *j, bl_error *err)
+{
+    struct bl_journal_more *m = j->more;
+    const segment *s = &m->segment[m->segments - 1];
+    if (m->store->stable != BL_STABLE_POWER || j->at == m->synced) return BELAY_OK;
+    char *from = s->base + ((uint64_t)(m->synced - s->base) & ~(uint64_t)4095);
+    if (msync(from, (size_t)(j->at - from), MS_SYNC) != 0) return bl_fail_errno(err, "cannot force the journal '%s' of rank %u", m->name, m->rank);
+    m->synced = j->at;
+    return BELAY_OK;
+}
+
+uint64_t bl_journal_position(const bl_journal *j)
+{
+    const struct bl_journal_more *m = j->more;
+    if (!m->segments) return 0;
+    const segment *s = &m->segment[m->segments - 1];
+    return s->first + (uint64_t)(j->at - s->base) - sizeof(bl_journal_head);
+}
+
+uint64_t bl_journal_bytes(const bl_journal *j)
+{
+    return j->more->bytes - (j->more->spare.base ? j->more->spare.bytes : 0);
+}
+
+int bl_journal_over(const bl_journal *j)
+{
+    return bl_journal_bytes(j) > j->more->budget / 4 * 3;
+}
+
+/* --- what is not needed any more --- */
+
+/* Its pages are touched already: it is kept for the next, unless one is. */
+static int let_go(struct bl_journal_more *m, segment *s, bl_error *err)
+{
+    char path[BL_PATH], spare[BL_PATH];
+    bl_journal_path(m->store, m->rank, m->store->incarnation, m->name, s->number, path);
+    if (!m->spare.base && s->bytes <= LARGEST) {
+        spare_path(m, spare);
+        if (rename(path, spare) != 0) return bl_fail_errno(err, "cannot rename %s to %s", path, spare);
+        m->spare = *s;
+        return BELAY_OK;
+    }
+    int rc = bl_file_remove(path, err);
+    if (rc) return rc;
+    m->bytes -= s->bytes;
+    unmap(s);
+    return BELAY_OK;
+}
+
+int bl_journal_retire(bl_journal *j, uint64_t position, bl_error *err)
+{
+    struct bl_journal_more *m = j->more;
+    unsigned gone = 0;
+    int rc = BELAY_OK;
+    while (rc == BELAY_OK && gone + 1 < m->segments && m->segment[gone].end <= position) {
+        rc = let_go(m, &m->segment[gone], err);
+        gone += rc == BELAY_OK;
+    }
+    m->segments -= gone;
+    memmove(m->segment, m->segment + gone, m->segments * sizeof *m->segment);
+    return rc;
+}
+
+typedef struct removing { bl_store *store; uint32_t rank; const char *name; } removing;
+
+static int remove_old(void *context, const char *entry, bl_error *err)
+{
+    const removing *r = context;
+    bl_journal_name n;
+    char path[BL_PATH];
+    if (!bl_journal_name_of(entry, r->name, &n) || n.incarnation >= r->store->incarnation) return BELAY_OK;
+    bl_journal_path(r->store, r->rank, n.incarnation, r->name, n.number, path);
+    return bl_file_remove(path, err);
+}
+
+int bl_journal_retire_before(bl_store *store, uint32_t rank, const char *name, bl_error *err)
+{
+    char path[BL_PATH];
+    removing r = { store, rank, name };
+    bl_store_path(store, path, "rank-%05u", rank);
+    return bl_dir_each(path, remove_old, &r, err);
+}
