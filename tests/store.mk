@@ -4,7 +4,7 @@ store_test_cppflags = $(AM_CPPFLAGS) -D_GNU_SOURCE -I$(top_srcdir)/tests/unit
 store_test_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(HDF5_CFLAGS)
 store_test_libs = libbl_store.la libbl_util.la $(HDF5_LIBS) $(CMOCKA_LIBS)
 
-PURE_TESTS += tests/unit/test_store tests/unit/test_store_snapshot tests/unit/test_store_commit tests/unit/test_store_late
+PURE_TESTS += tests/unit/test_store tests/unit/test_store_snapshot tests/unit/test_store_commit tests/unit/test_store_late tests/unit/test_store_journal
 tests_unit_test_store_SOURCES = tests/unit/test_store.c $(store_test_common)
 tests_unit_test_store_CPPFLAGS = $(store_test_cppflags)
 tests_unit_test_store_CFLAGS = $(store_test_cflags)
@@ -21,6 +21,11 @@ tests_unit_test_store_late_SOURCES = tests/unit/test_store_late.c $(store_test_c
 tests_unit_test_store_late_CPPFLAGS = $(store_test_cppflags)
 tests_unit_test_store_late_CFLAGS = $(store_test_cflags)
 tests_unit_test_store_late_LDADD = $(store_test_libs)
+
+tests_unit_test_store_journal_SOURCES = tests/unit/test_store_journal.c $(store_test_common)
+tests_unit_test_store_journal_CPPFLAGS = $(store_test_cppflags)
+tests_unit_test_store_journal_CFLAGS = $(store_test_cflags) $(XXHASH_CFLAGS)
+tests_unit_test_store_journal_LDADD = $(store_test_libs) $(XXHASH_LIBS)
 
 PURE_TESTS += tests/unit/test_past
 tests_unit_test_past_SOURCES = tests/unit/test_past.c $(store_test_common)

@@ -71,7 +71,7 @@ const bl_fed *bl_feed_sent(const bl_live_slot *slot, uint64_t number); /* NULL: 
 
 /* --- outcome.c --- */
 enum bl_event { BL_EVENT_MATCHED = 1, BL_EVENT_FLAG, BL_EVENT_INDEX, BL_EVENT_SOME, BL_EVENT_PROBED, BL_EVENT_VALUE,
-                BL_EVENT_CHECKPOINT, BL_EVENT_SENT };
+                BL_EVENT_CHECKPOINT, BL_EVENT_SENT, BL_EVENT_CLOCK };
 enum bl_how { BL_OPEN, BL_NOTHING, BL_KNOWN };   /* not decided yet; the program saw nothing; it saw this */
 typedef struct bl_seen {
     int32_t c, d;            /* source, tag; or index; or count */
@@ -83,6 +83,7 @@ int bl_outcome_load(uint32_t checkpoint, bl_error *err); /* sets bl_rt's clock t
 void bl_outcome_free(void);
 enum bl_how bl_outcome_of(enum bl_event event, uint64_t clock, bl_seen *seen);
 void bl_outcome_log(enum bl_event event, uint64_t clock, int c, int d, const void *payload, size_t bytes);
+void bl_outcome_nothing(void);                   /* the call has shown that nothing is there */
 int bl_outcome_behind(void);                     /* the call is one that was made before the death */
 uint64_t bl_outcome_clock(void);                 /* of the checkpoint */
 

@@ -688,6 +688,7 @@ static int logged_Iprobe(int source, int tag, MPI_Comm comm, int *flag, MPI_Stat
     *flag = probe_feed(&w, s);
     if (!*flag) rc = PMPI_Iprobe(source, tag, comm, flag, s);
     if (rc == MPI_SUCCESS && *flag) tell_probe(c, s);
+    if (!*flag) bl_outcome_nothing();
     return rc;
 }
 

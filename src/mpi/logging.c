@@ -331,6 +331,16 @@ void bl_log_wait_for_room(bl_journal *journal)
     }
 }
 
+/* The live table is not forced: a call that has shown nothing becomes an event before others can know of it. */
+void bl_log_force(void)
+{
+    bl_error err;
+    bl_record r = { .a = bl_log_clock(), .kind = BL_EVENT_CLOCK };
+    if (bl_logging.unsaid) bl_log_append(bl_logging.events, &r, NULL);
+    bl_logging.unsaid = 0;
+    if (bl_journal_stable(bl_logging.events, &err)) bl_end_job(&err);
+}
+
 /* --- checkpoints --- */
 
 int bl_log_checkpoint(uint32_t checkpoint, bl_error *err)

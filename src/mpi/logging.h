@@ -6,6 +6,7 @@
 
 struct bl_logging {
     bl_journal *sent, *events;
+    int unsaid;              /* calls have shown nothing since the last event: what the live table alone knows */
     uint64_t cut_at;         /* where the events after the checkpoint being taken begin */
 };
 extern struct bl_logging bl_logging;
@@ -20,12 +21,13 @@ static inline void bl_log_append(bl_journal *journal, const bl_record *record, c
 
 void bl_log_poll(void);     /* now and then: what others say they do not need any more */
 
+void bl_log_force(void);
+
 /* The rule of pessimistic logging, and the one place where it is kept: what the program has seen is stable before anybody can
  * depend on it.  An event in the mapped journal survives the process as it is; to survive a loss of power it is forced. */
 static inline void bl_log_before_send(void)
 {
-    bl_error err;
-    if (bl_rt.settings.stable_power && bl_journal_stable(bl_logging.events, &err)) bl_end_job(&err);
+    if (bl_rt.settings.stable_power) bl_log_force();
 }
 
 #endif

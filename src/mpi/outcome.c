@@ -27,6 +27,11 @@ uint64_t bl_outcome_clock(void)
     return past.begin;
 }
 
+void bl_outcome_nothing(void)
+{
+    bl_logging.unsaid = 1;
+}
+
 int bl_outcome_behind(void)
 {
     return bl_log_clock() < past.known;
@@ -76,11 +81,11 @@ static int read_events(uint32_t checkpoint, bl_error *err)
     return rc;
 }
 
-/* The live tables of all incarnations: how far did we get? */
+/* How far did we get?  The live tables say it, unless they may be from before a loss of power. */
 static void how_far(void)
 {
     past.known = past.begin;
-    for (uint32_t i = 0; i < bl_rt.incarnation; i++) {
+    for (uint32_t i = 0; i < bl_rt.incarnation && !bl_rt.settings.stable_power; i++) {
         bl_live_header h;
         bl_error ignored;
         if (bl_live_read_header(bl_rt.store, (uint32_t)bl_rt.rank, i, &h, &ignored) || !h.logged) continue;

@@ -341,6 +341,7 @@ static int logged_test(MPI_Request *request, int *flag, MPI_Status *status)
     if (how == BL_KNOWN) return wait_one(request, status);
     int rc = test_one(request, flag, status);
     if (*flag) log_event(BL_EVENT_FLAG, 0, NULL, 0);
+    else bl_outcome_nothing();
     return rc;
 }
 
@@ -355,6 +356,7 @@ static int logged_test_all(int count, MPI_Request requests[], int *flag, MPI_Sta
     if (how == BL_KNOWN) return wait_all(count, requests, statuses);
     int rc = test_all(count, requests, flag, statuses);
     if (*flag) log_event(BL_EVENT_FLAG, 0, NULL, 0);
+    else bl_outcome_nothing();
     return rc;
 }
 
@@ -397,6 +399,7 @@ static int logged_any(int count, MPI_Request requests[], int *index, int *flag, 
     rc = flag ? test_any(count, requests, index, &done, status) : wait_any(count, requests, index, status);
     if (flag) *flag = done;
     if (done) log_event(BL_EVENT_INDEX, *index == MPI_UNDEFINED ? -1 : *index, NULL, 0);
+    else bl_outcome_nothing();
     return rc;
 }
 
@@ -432,6 +435,7 @@ static int logged_some(some_call *call, int incount, MPI_Request requests[], int
     }
     if (*outcount == MPI_UNDEFINED) log_event(BL_EVENT_SOME, -1, NULL, 0);
     else if (*outcount > 0) log_event(BL_EVENT_SOME, *outcount, indices, (size_t)*outcount * sizeof *indices);
+    else bl_outcome_nothing();
     return rc;
 }
 
@@ -449,6 +453,7 @@ static int logged_status(MPI_Request request, int *flag, MPI_Status *status)
         rc = PMPI_Request_get_status(handle, flag, s);
     }
     if (*flag && how != BL_KNOWN) log_event(BL_EVENT_FLAG, 0, NULL, 0);
+    if (!*flag) bl_outcome_nothing();
     return rc == MPI_SUCCESS && *flag ? bl_request_seen(handle, s) : rc;
 }
 

@@ -1,0 +1,380 @@
+/* Journals: what was appended comes back in order, what a death leaves unfinished ends it, what was altered is found, and what
+ * is not needed any more goes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "store/journal_file.h"
+#include "test_store_common.h"
+
+enum { RANKS = 3, LARGE = 3 << 20, KILLS = 200, BUDGET = 64 << 20 };
+
+static char root[256], dir[300];
+static bl_store *store;
+static unsigned char data[LARGE];
+
+static int setup(void **state)
+{
+    bl_error err = { .code = 0 };
+    (void)state;
+    scratch_make(root);
+    snprintf(dir, sizeof dir, "%s/belay.d", root);
+    for (int i = 0; i < LARGE; i++) data[i] = (unsigned char)(i * 7 + i / 300);
+    return bl_store_create(dir, RANKS, "x", BL_STABLE_PROCESS, &store, &err);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    bl_store_close(store);
+    scratch_remove(root);
+    return 0;
+}
+
+static bl_journal *create(uint64_t budget)
+{
+    bl_journal *j = NULL;
+    bl_error err = { 0, "" };
+    if (bl_journal_create(store, 1, "sent", budget, &j, &err)) fail_msg("%s", err.text);
+    return j;
+}
+
+/* Everything about record n follows from n. */
+static bl_record record_of(uint64_t n, uint64_t bytes)
+{
+    return (bl_record){ .a = n, .b = n * n, .c = (int32_t)n, .d = -(int32_t)n, .kind = 1 + (uint32_t)(n % 5), .bytes = bytes };
+}
+
+static int append(bl_journal *j, uint64_t n, uint64_t bytes)
+{
+    bl_record r = record_of(n, bytes);
+    return bl_journal_append(j, &r, data + n % 1000);
+}
+
+/* Reads records first, first+1, ... whose sizes are size(n); how many, and in *rc what ended it. */
+static uint64_t count_good(uint64_t first, uint64_t (*size)(uint64_t), int *rc, bl_error *err)
+{
+    bl_journal_reader *reader;
+    bl_record r;
+    const char *payload;
+    uint64_t n = first;
+    *rc = bl_journal_read_open(store, 1, "sent", &reader, err);
+    if (*rc) return 0;
+    while ((*rc = bl_journal_next(reader, &r, &payload, err)) == 1) {
+        bl_record want = record_of(n, size(n));
+        assert_memory_equal(&r, &want, sizeof r);
+        assert_memory_equal(payload, data + n % 1000, r.bytes);
+        n++;
+    }
+    bl_journal_read_close(reader);
+    return n - first;
+}
+
+static uint64_t mixed(uint64_t n)
+{
+    return n % 50 == 49 ? 100000 : n % 7 == 0 ? 0 : n * 37 % 3000;
+}
+
+static uint64_t small(uint64_t n)
+{
+    return n % 4 == 3 ? 0 : n % 4 * 9;
+}
+
+static void comes_back(void **state)
+{
+    bl_error err;
+    int rc;
+    (void)state;
+    bl_journal *j = create(BUDGET);
+    for (uint64_t n = 0; n < 3000; n++) assert_int_equal(append(j, n, mixed(n)), 0);
+    assert_int_equal(count_good(0, mixed, &rc, &err), 3000); /* also while it is being written */
+    assert_int_equal(rc, 0);
+    bl_journal_close(j);
+    assert_int_equal(count_good(0, mixed, &rc, &err), 3000);
+    assert_true(scratch_count(dir, "journal-0000-sent-") > 2);
+    assert_int_equal(bl_store_next_incarnation(store, &err), BELAY_OK);
+    j = create(BUDGET);
+    for (uint64_t n = 3000; n < 3010; n++) assert_int_equal(append(j, n, mixed(n)), 0);
+    bl_journal_close(j);
+    assert_int_equal(count_good(0, mixed, &rc, &err), 3010);
+    assert_int_equal(bl_journal_retire_before(store, 1, "sent", &err), BELAY_OK);
+    assert_int_equal(count_good(3000, mixed, &rc, &err), 10);
+}
+
+static uint64_t large(uint64_t n)
+{
+    (void)n;
+    return LARGE - 1000;
+}
+
+static void one_longer_than_a_segment(void **state)
+{
+    bl_error err;
+    int rc;
+    (void)state;
+    bl_journal *j = create(BUDGET);
+    for (uint64_t n = 0; n < 3; n++) assert_int_equal(append(j, n, large(n)), 0);
+    bl_journal_close(j);
+    assert_int_equal(count_good(0, large, &rc, &err), 3);
+    assert_int_equal(rc, 0);
+}
+
+static const char *first_segment(void)
+{
+    static char path[400];
+    snprintf(path, sizeof path, "%s/rank-00001/journal-0000-sent-000000", dir);
+    return path;
+}
+
+/* A process killed with its journal open has the same file, with another end. */
+static void every_prefix(void **state)
+{
+    bl_error err;
+    int rc;
+    char *bytes;
+    size_t size, used = sizeof(bl_journal_head);
+    (void)state;
+    bl_journal *j = create(BUDGET);
+    for (uint64_t n = 0; n < 20; n++) {
+        assert_int_equal(append(j, n, small(n)), 0);
+        used += bl_entry_size(small(n));
+    }
+    bl_journal_close(j);
+    scratch_read(first_segment(), &bytes, &size);
+    char *cut = malloc(size);
+    uint64_t most = 0;
+    for (size_t at = sizeof(bl_journal_head); at <= used; at++) {
+        memcpy(cut, bytes, size);
+        memset(cut + at, 0, size - at);
+        scratch_write(first_segment(), cut, size);
+        uint64_t good = count_good(0, small, &rc, &err);
+        /* Whole or absent; but the last one's checksum may be there without all of its payload, which is no record either. */
+        assert_true(rc == 0);
+        assert_true(good >= most);
+        most = good;
+    }
+    assert_int_equal(most, 20);
+    for (size_t at = 0; at < 300; at++) { /* and a file that is really shorter */
+        scratch_write(first_segment(), bytes, at);
+        assert_int_equal(count_good(0, small, &rc, &err), 0);
+        assert_true(rc == -1 && err.code == BELAY_ERR_DAMAGED);
+    }
+    free(cut);
+    free(bytes);
+}
+
+/* Found; or, in the last record, its end. */
+static void every_flip(void **state)
+{
+    bl_error err;
+    int rc;
+    char *bytes;
+    size_t size, used = sizeof(bl_journal_head), before_last = 0;
+    (void)state;
+    bl_journal *j = create(BUDGET);
+    for (uint64_t n = 0; n < 12; n++) {
+        assert_int_equal(append(j, n, small(n)), 0);
+        before_last = used;
+        used += bl_entry_size(small(n));
+    }
+    bl_journal_close(j);
+    scratch_read(first_segment(), &bytes, &size);
+    for (size_t at = 0; at < used; at++) {
+        bytes[at] ^= (char)(1 << at % 8);
+        scratch_write(first_segment(), bytes, size);
+        uint64_t good = count_good(0, small, &rc, &err);
+        if (at >= before_last) assert_true(rc == 0 && good >= 11);
+        else if (good < 12) assert_true(rc == -1 && good_sentence(&err, err.code, "journal"));
+        else assert_int_equal(rc, 0); /* what fills up to a multiple of 8 */
+        bytes[at] ^= (char)(1 << at % 8);
+    }
+    free(bytes);
+}
+
+static void killed_at_any_moment(void **state)
+{
+    volatile uint64_t *said = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    bl_error err;
+    uint64_t all = 0;
+    (void)state;
+    assert_true(said != MAP_FAILED);
+    for (int k = 0; k < KILLS; k++) {
+        *said = 0;
+        pid_t pid = fork();
+        if (pid == 0) {
+            bl_journal *j = create(BUDGET);
+            for (uint64_t n = 0; n < 20000; n++) {
+                if (append(j, n, mixed(n))) _exit(1);
+                *said = n + 1;
+            }
+            for (;;) pause();
+        }
+        nanosleep(&(struct timespec){ .tv_nsec = 20000 + k * 37000 % 9000000 }, NULL);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        int rc;
+        uint64_t good = count_good(0, mixed, &rc, &err);
+        if (*said == 0 && rc == BELAY_ERR_NONE) continue;
+        assert_int_equal(rc, 0);
+        assert_in_range(good, *said, *said + 1);
+        all += good;
+        assert_int_equal(bl_store_next_incarnation(store, &err), BELAY_OK);
+        assert_int_equal(bl_journal_retire_before(store, 1, "sent", &err), BELAY_OK);
+    }
+    assert_true(all > 0);
+    munmap((void *)(uintptr_t)said, 4096);
+}
+
+static uint64_t kilobytes(uint64_t n)
+{
+    (void)n;
+    return 30000;
+}
+
+static void budget_and_retiring(void **state)
+{
+    bl_error err = { 0, "" };
+    int rc;
+    (void)state;
+    bl_journal *j = create(16 << 20);
+    uint64_t n = 0, first = 0;
+    while (append(j, n, kilobytes(n)) == 0) n++;
+    assert_int_equal(bl_journal_error(j, &err), BELAY_OK);
+    assert_true(bl_journal_over(j) && bl_journal_bytes(j) <= 16 << 20 && n * 30000 > 10 << 20);
+    /* One after the other goes as others come, for ever. */
+    uint64_t *at = calloc(5000, sizeof *at);
+    for (uint64_t k = 0; k < n; k++) at[k] = k * bl_entry_size(30000);
+    for (; n < 5000; n++) {
+        while (append(j, n, kilobytes(n))) {
+            first += 20;
+            assert_true(first < n);
+            assert_int_equal(bl_journal_retire(j, at[first], &err), BELAY_OK);
+        }
+        at[n] = bl_journal_position(j) - bl_entry_size(30000);
+        assert_true(bl_journal_bytes(j) <= 16 << 20);
+    }
+    bl_journal_close(j);
+    free(at);
+    /* What is left begins at or before what was wanted, and goes on to the end. */
+    bl_journal_reader *reader;
+    bl_record r;
+    const char *payload;
+    assert_int_equal(bl_journal_read_open(store, 1, "sent", &reader, &err), BELAY_OK);
+    uint64_t last = UINT64_MAX, read = 0;
+    while ((rc = bl_journal_next(reader, &r, &payload, &err)) == 1) {
+        if (!read) assert_true(r.a <= first);
+        else assert_int_equal(r.a, last + 1);
+        last = r.a;
+        read++;
+    }
+    assert_int_equal(rc, 0);
+    assert_int_equal(last, 4999);
+    bl_journal_read_close(reader);
+}
+
+static void refused(const char *part, int code)
+{
+    bl_error err = { 0, "" };
+    int rc;
+    assert_int_equal(count_good(0, small, &rc, &err), 0);
+    assert_true(rc == -1 && err.code == code);
+    assert_true(good_sentence(&err, code, part));
+}
+
+static void what_is_not_ours(void **state)
+{
+    char *bytes;
+    size_t size;
+    (void)state;
+    bl_journal *j = create(BUDGET);
+    assert_int_equal(append(j, 0, small(0)), 0);
+    bl_journal_close(j);
+    scratch_read(first_segment(), &bytes, &size);
+    bl_journal_head head, other;
+    memcpy(&head, bytes, sizeof head);
+    for (int k = 0; k < 4; k++) {
+        other = head;
+        if (k == 0) other.job[0] ^= 1;
+        if (k == 1) other.rank = 2;
+        if (k == 2) other.format = BL_FORMAT + 1;
+        if (k == 3) other.incarnation = 5;
+        other.sum = XXH3_64bits(&other, offsetof(bl_journal_head, sum));
+        memcpy(bytes, &other, sizeof other);
+        scratch_write(first_segment(), bytes, size);
+        refused(k == 0 ? "another job" : k == 2 ? "newer Belay" : "move it back", k == 2 ? BELAY_ERR_FORMAT : BELAY_ERR_FOREIGN);
+    }
+    free(bytes);
+}
+
+/* A length, or an end, that nothing has written, with marks that are right. */
+static void hostile_lengths(void **state)
+{
+    static const uint64_t lengths[] = { UINT64_C(1) << 63, UINT64_MAX, UINT64_MAX - 6, (1 << 18) - 100, UINT64_C(1) << 40 };
+    bl_error err;
+    int rc;
+    char *bytes;
+    size_t size;
+    (void)state;
+    bl_journal *j = create(BUDGET);
+    for (uint64_t n = 0; n < 3; n++) assert_int_equal(append(j, n, small(n)), 0);
+    bl_journal_close(j);
+    scratch_read(first_segment(), &bytes, &size);
+    size_t second = sizeof(bl_journal_head) + bl_entry_size(small(0));
+    for (size_t k = 0; k <= sizeof lengths / sizeof *lengths; k++) {
+        char *copy = malloc(size);
+        bl_entry_head e;
+        memcpy(copy, bytes, size);
+        memcpy(&e, copy + second, sizeof e);
+        if (k < sizeof lengths / sizeof *lengths) e.record.bytes = lengths[k];
+        else e.record.kind = 0;
+        memcpy(copy + second, &e, sizeof e);
+        scratch_write(first_segment(), copy, size);
+        assert_int_equal(count_good(0, small, &rc, &err), 1);
+        assert_true(rc == -1 && err.code == BELAY_ERR_DAMAGED);
+        free(copy);
+    }
+    free(bytes);
+}
+
+static void replaced_incarnation(void **state)
+{
+    bl_error err = { 0, "" };
+    bl_store *newer;
+    (void)state;
+    bl_journal *j = create(BUDGET);
+    assert_int_equal(bl_store_open(dir, BL_STABLE_PROCESS, &newer, &err), BELAY_OK);
+    assert_int_equal(bl_store_next_incarnation(newer, &err), BELAY_OK);
+    uint64_t n = 0;
+    while (append(j, n, kilobytes(n)) == 0) n++;
+    assert_int_equal(bl_journal_error(j, &err), BELAY_ERR_STALE);
+    assert_true(n * 30000 < 1 << 18); /* at its next segment */
+    bl_journal_close(j);
+    bl_store_close(newer);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(comes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_longer_than_a_segment, setup, teardown),
+        cmocka_unit_test_setup_teardown(every_prefix, setup, teardown),
+        cmocka_unit_test_setup_teardown(every_flip, setup, teardown),
+        cmocka_unit_test_setup_teardown(killed_at_any_moment, setup, teardown),
+        cmocka_unit_test_setup_teardown(budget_and_retiring, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_not_ours, setup, teardown),
+        cmocka_unit_test_setup_teardown(hostile_lengths, setup, teardown),
+        cmocka_unit_test_setup_teardown(replaced_incarnation, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
