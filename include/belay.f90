@@ -37,7 +37,7 @@ module belay
   implicit none
   private
   public :: belay_protect, belay_protect_bytes, belay_unprotect, belay_saved_shape, belay_recover, belay_checkpoint
-  public :: belay_strerror, belay_error_text, belay_version, belay_status
+  public :: belay_nondeterministic, belay_strerror, belay_error_text, belay_version, belay_status
 
   integer, parameter, public :: BELAY_MAX_NAME = 63, BELAY_MAX_DIMS = 8, BELAY_MAX_VARIABLES = 4096
 
@@ -88,6 +88,11 @@ module belay
     integer(c_int) function c_checkpoint(status) bind(C, name='belay_checkpoint')
       import :: belay_status, c_int
       type(belay_status), intent(out), optional :: status
+    end function
+    integer(c_int) function c_nondeterministic(value, bytes) bind(C, name='belay_nondeterministic')
+      import :: c_ptr, c_int, c_size_t
+      type(c_ptr), value :: value
+      integer(c_size_t), value :: bytes
     end function
     type(c_ptr) function c_strerror(code) bind(C, name='belay_strerror')
       import :: c_ptr, c_int
@@ -231,6 +236,16 @@ contains
     type(belay_status), intent(out), optional :: status
     integer, intent(out), optional :: ierror
     call give(ierror, c_checkpoint(status))
+  end subroutine
+
+  ! ---- Message logging ----
+
+  ! call belay_nondeterministic(c_loc(x), c_sizeof(x))
+  subroutine belay_nondeterministic(value, bytes, ierror)
+    type(c_ptr), intent(in) :: value
+    integer(c_size_t), intent(in) :: bytes
+    integer, intent(out), optional :: ierror
+    call give(ierror, c_nondeterministic(value, bytes))
   end subroutine
 
   ! ---- Errors and version ----

@@ -145,6 +145,18 @@ BELAY_API int belay_recover(belay_status *status);
  * stands, and the next safe point at which one is due tries again. */
 BELAY_API int belay_checkpoint(belay_status *status);
 
+/* ---- Message logging ---------------------------------------------------------------------------------------------
+ *
+ * With logging=pessimistic a rank that goes on after a failure does again what it did since its checkpoint, and what it
+ * receives, and what its tests and probes find, is what it was.  So it must send again what it sent: which is so unless
+ * it depends on something that Belay does not see. */
+
+/* Say that `value`, of `size` bytes, has just been found in a way that may give something else the next time: random
+ * numbers, the time (MPI_Wtime is seen to), input.  When the call is repeated after a failure, *value becomes what it
+ * was.  Local, any number of times, in the same order each time.  Without message logging, and before belay_recover, it
+ * does nothing.  BELAY_ERR_ARG: `value` is NULL. */
+BELAY_API int belay_nondeterministic(void *value, size_t size);
+
 /* ---- Errors and version ------------------------------------------------------------------------------------------*/
 
 /* The name of a code, e.g. "messages in transit".  A static string. */

@@ -26,6 +26,10 @@ BEGIN {
     print "  synchronisation it makes is counted even so."
     print "- With `checkpoint=induced` a blocking collective is preceded by an agreement on the highest index, so that it forces what it"
     print "  has to; a nonblocking one cannot be, and what it should force is refused with its name when checkpoints are."
+    print "- With `logging=pessimistic` sends, receives, probes, completions and the blocking collectives of intracommunicators but the"
+    print "  neighbourhood's are logged and repeated after a restart; nonblocking and neighbourhood collectives, matched probes, cancel,"
+    print "  persistent receives from anybody, and, after belay_recover, communicators, windows and files being made, end the job with"
+    print "  their name."
     print "- A request that is not completed at a safe point is an obstacle to a coordinated checkpoint, and so is a thread that waits"
     print "  in MPI; the message names the call.\n"
     print "Under `MPI_THREAD_MULTIPLE` one lock is held while something is counted, never while a thread waits in MPI. At the other"
@@ -48,7 +52,7 @@ NF == 4 {
 }
 NF > 1 {
     name = $2
-    sub(/^int /, "", name)
+    sub(/^(int|double) /, "", name)
     sub(/\(.*/, "", name)
     refused = $1 in why
     print "| `" name "` | " (refused ? "refused" : "tracked") " | " ($1 == "special" ? $3 : counted[$1]) " | " (refused ? why[$1] : "") " |"

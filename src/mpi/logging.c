@@ -172,6 +172,7 @@ static void all_or_none(int rc, bl_error *err)
 void bl_log_begin(bl_error *err)
 {
     bl_live_header *h = bl_rt.live.header;
+    if (bl_rt.refused) bl_log_unsupported(bl_rt.refused);
     all_or_none(bl_prologue_settled("logging=pessimistic", err), err);
     bl_prologue_forget();
     all_or_none(begin(err), err);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mpi/log.h"
 #include "mpi/ride.h"
 
 enum { TAG_POST = -100, TAG_COMPLETE = -101 }; /* no program can use these */
@@ -231,7 +232,9 @@ static void tell_of_output(const char *filename)
 
 BELAY_API int MPI_File_open(MPI_Comm comm, const char *filename, int amode, MPI_Info info, MPI_File *fh)
 {
-    if (!bl_enter()) return PMPI_File_open(comm, filename, amode, info, fh);
+    int how = bl_enter();
+    if (!how) return PMPI_File_open(comm, filename, amode, info, fh);
+    if (how == BL_ENTERED_LOGGED) bl_log_unsupported("MPI_File_open after belay_recover");
     int rank = 1;
     bl_collective(comm);
     bl_wait_begin();

@@ -131,6 +131,32 @@ enum bl_how bl_outcome_of(enum bl_event kind, uint64_t clock, bl_seen *seen)
     return e ? BL_KNOWN : clock < past.known ? BL_NOTHING : BL_OPEN;
 }
 
+int belay_nondeterministic(void *value, size_t size)
+{
+    bl_seen seen;
+    bl_error err;
+    if (size && !value) {
+        bl_fail(&err, BELAY_ERR_ARG, "belay_nondeterministic: no value of %zu bytes", size);
+        return bl_failed(BELAY_ERR_ARG, &err);
+    }
+    if (!bl_log_on()) return BELAY_OK;
+    bl_log_entered();
+    if (bl_outcome_of(BL_EVENT_VALUE, bl_log_clock(), &seen) != BL_KNOWN) {
+        bl_outcome_log(BL_EVENT_VALUE, bl_log_clock(), 0, 0, value, size);
+        return BELAY_OK;
+    }
+    if (seen.bytes != size) bl_log_end_job("belay_nondeterministic: %zu bytes, but %" PRIu64 " before the failure: the program is not the same", size, seen.bytes);
+    if (size) memcpy(value, seen.payload, size);
+    return BELAY_OK;
+}
+
+BELAY_API double MPI_Wtime(void)
+{
+    double now = PMPI_Wtime();
+    if (bl_log_on()) belay_nondeterministic(&now, sizeof now);
+    return now;
+}
+
 void bl_outcome_log(enum bl_event kind, uint64_t clock, int c, int d, const void *payload, size_t bytes)
 {
     bl_record r = { .a = clock, .b = bl_rt.checkpoint, .c = c, .d = d, .kind = kind, .bytes = bytes };

@@ -36,7 +36,7 @@ static int other_protocol(bl_error *err)
         bl_error ignored;
         if (bl_snapshot_list(bl_rt.store, rank, &numbers, &count, &ignored)) continue;
         if (count && bl_snapshot_open(bl_rt.store, rank, numbers[count - 1], NULL, &reader, &s, &ignored) == BELAY_OK) {
-            found = bl_past_alone(s->protocol);
+            found = bl_snapshot_alone(s->protocol);
             memcpy(protocol, s->protocol, sizeof protocol);
             bl_snapshot_close(reader);
         }

@@ -30,7 +30,7 @@ function then(name, args, what, may_wait) {
 {
     class = $1
     proto = $2
-    name = proto; sub(/^int /, "", name); sub(/\(.*/, "", name)
+    name = proto; sub(/^(int|double) /, "", name); sub(/\(.*/, "", name)
     params = proto; sub(/^[^(]*\(/, "", params); sub(/\)$/, "", params)
     short = name; sub(/^MPI_/, "", short)
     if (out == "list") { print "CALL(" short ")"; next }

@@ -73,18 +73,13 @@ static int mixture(const reading *r, uint32_t rank, uint32_t number, const char 
                    "start anew with --fresh", bl_store_dir(r->store), r->past->protocol, number, rank, protocol);
 }
 
-int bl_past_alone(const char *protocol)
-{
-    return !strcmp(protocol, "independent") || !strcmp(protocol, "induced") || !strcmp(protocol, "pessimistic");
-}
-
 static int read_one(const reading *r, uint32_t rank, uint32_t number, bl_error *err)
 {
     bl_reader *reader;
     const bl_snapshot *s;
     bl_error why = { 0, "" };
     int rc = bl_snapshot_open(r->store, rank, number, NULL, &reader, &s, &why);
-    if (rc == BELAY_OK && !bl_past_alone(s->protocol)) {
+    if (rc == BELAY_OK && !bl_snapshot_alone(s->protocol)) {
         bl_snapshot_close(reader); /* left behind by a coordinated checkpoint that was never committed */
         return BELAY_OK;
     }

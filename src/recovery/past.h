@@ -39,9 +39,6 @@ typedef struct bl_past {
  * with a sentence to `note`.  What is newer than this version, and a late file of another job, is an error, and so is a
  * mixture (BELAY_ERR_REFUSED). */
 int bl_past_read(bl_store *store, int quarantine, bl_note *note, void *context, bl_past *past, bl_error *err);
-/* Is it the protocol of snapshots that each rank takes on its own? */
-int bl_past_alone(const char *protocol);
-
 /* Damage of one snapshot is survived by going back further; a file this version or this user cannot read is not damage, and
  * silently losing the work in it would be wrong. */
 int bl_past_survivable(int rc);

@@ -8,7 +8,8 @@
 
 #include "store/journal_file.h"
 
-/* A little for a journal of few records, then more: making a segment costs as much as touching all of it, and is waited for. */
+/* Little for a journal of which little is needed, more where many segments would be: making one costs as much as touching all of
+ * it, and is waited for. */
 enum { SMALLEST = 1 << 18, LARGEST = 1 << 24 };
 
 typedef struct segment {
@@ -108,7 +109,7 @@ static int publish(struct bl_journal_more *m, segment *s, const char *from, bl_e
 static uint64_t size_of_next(const struct bl_journal_more *m, uint64_t need)
 {
     uint64_t bytes = SMALLEST;
-    for (uint32_t k = 0; k < m->next && bytes < LARGEST; k++) bytes *= 2;
+    while (bytes < m->bytes && bytes < LARGEST) bytes *= 2;
     if (bytes > m->budget / 4) bytes = m->budget / 4 & ~(uint64_t)4095;
     need += sizeof(bl_journal_head);
     return need <= bytes ? bytes : (need + 4095) & ~(uint64_t)4095;

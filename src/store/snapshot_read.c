@@ -464,3 +464,8 @@ int bl_snapshot_read(bl_reader *reader, const char *name, void *data, bl_error *
     return bl_fail(err, BELAY_ERR_MISMATCH, "%s (rank %u, checkpoint %u) has no variable %s", reader->path, reader->rank,
                    reader->checkpoint, name);
 }
+
+int bl_snapshot_alone(const char *protocol)
+{
+    return strcmp(protocol, "independent") == 0 || strcmp(protocol, "induced") == 0 || strcmp(protocol, "pessimistic") == 0;
+}

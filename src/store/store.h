@@ -141,6 +141,9 @@ int bl_snapshot_verify(bl_reader *reader, bl_error *err);
 int bl_snapshot_read(bl_reader *reader, const char *name, void *data, bl_error *err);
 void bl_snapshot_close(bl_reader *reader);
 
+/* Is that the protocol of snapshots that each rank takes on its own, without commit records? */
+int bl_snapshot_alone(const char *protocol);
+
 /* Moves a snapshot that did not verify to quarantine/ (never deletes); path for the message in `where` (may be NULL). */
 int bl_snapshot_quarantine(bl_store *store, uint32_t rank, uint32_t checkpoint, char *where, size_t size, bl_error *err);
 

@@ -7,7 +7,7 @@ libbl_tool_la_SOURCES = src/tool/tool.h src/tool/tool.c src/tool/text.h src/tool
 	src/tool/ls.c src/tool/show.c src/tool/verify.c src/tool/gc.c src/tool/line.c src/tool/line_text.c src/tool/line_json.c
 nodist_libbl_tool_la_SOURCES = src/tool/page_html.h
 libbl_tool_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
-libbl_tool_libs = libbl_tool.la libbl_recovery.la libbl_protocol.la libbl_line.la libbl_store.la libbl_util.la $(JANSSON_LIBS) -lm
+libbl_tool_libs = libbl_tool.la libbl_protocol.la libbl_line.la libbl_store.la libbl_util.la $(JANSSON_LIBS) -lm
 EXTRA_DIST += src/tool/README.md src/tool/page.html src/tool/page.awk
 
 # The page that `belay line --html` writes, as a C array.

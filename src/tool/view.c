@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "recovery/past.h"
 #include "store/start.h"
 #include "tool/text.h"
 #include "tool/tool.h"
@@ -184,7 +183,7 @@ static bool is_independent(bl_view *view)
         bl_error err;
         if (bl_snapshot_open(view->store, view->file[k].rank, view->file[k].number, NULL, &reader, &snapshot, &err) != BELAY_OK)
             continue;
-        bool alone = bl_past_alone(snapshot->protocol);
+        bool alone = bl_snapshot_alone(snapshot->protocol);
         memcpy(view->protocol, snapshot->protocol, sizeof view->protocol);
         bl_snapshot_close(reader);
         return alone;

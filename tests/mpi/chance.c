@@ -1,6 +1,6 @@
 /* chance - a program whose course depends on which message comes first: for message logging.
  *
- *     chance SEED ROUNDS
+ *     chance SEED ROUNDS [CALL]     CALL: one that cannot be logged
  *
  * In each round every rank sends messages to ranks that all know, with contents that depend on all it has seen so far, and
  * receives those meant for it in one of many ways; the order in which they came, and how often a test failed, go into what it
@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <belay.h>
 
@@ -253,6 +254,11 @@ static void together(void)
     for (int r = 0; r < ranks; r++) sum = mix(sum ^ all[r]);
     state = mix(state ^ sum ^ (uint64_t)total);
     if (round_ % 3 == 0) MPI_Barrier(MPI_COMM_WORLD);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t any = (uint64_t)now.tv_nsec;
+    belay_nondeterministic(&any, sizeof any);
+    state = mix(state ^ any ^ (uint64_t)(MPI_Wtime() * 1e6));
 }
 
 static int compare(void)
@@ -269,12 +275,29 @@ static int compare(void)
     return all;
 }
 
+static void forbidden(const char *what)
+{
+    MPI_Request r;
+    MPI_Message m;
+    MPI_Comm c;
+    MPI_File f;
+    int there;
+    if (!strcmp(what, "ibarrier")) MPI_Ibarrier(MPI_COMM_WORLD, &r);
+    if (!strcmp(what, "cancel")) {
+        MPI_Irecv(in[0], 1, MPI_BYTE, 0, 77, MPI_COMM_SELF, &r);
+        MPI_Cancel(&r);
+    }
+    if (!strcmp(what, "mprobe")) MPI_Improbe(MPI_ANY_SOURCE, 0, MPI_COMM_WORLD, &there, &m, MPI_STATUS_IGNORE);
+    if (!strcmp(what, "dup")) MPI_Comm_dup(MPI_COMM_WORLD, &c);
+    if (!strcmp(what, "file")) MPI_File_open(MPI_COMM_WORLD, "nothing", MPI_MODE_CREATE | MPI_MODE_WRONLY, MPI_INFO_NULL, &f);
+}
+
 int main(int argc, char **argv)
 {
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
-    if (argc != 3 || ranks > RANKS) MPI_Abort(MPI_COMM_WORLD, 2);
+    if (argc < 3 || argc > 4 || ranks > RANKS) MPI_Abort(MPI_COMM_WORLD, 2);
     seed = strtoull(argv[1], NULL, 10);
     MPI_Comm_dup(MPI_COMM_WORLD, &other);
     MPI_Send_init(&ring_out, 1, MPI_UINT64_T, (rank + 1) % ranks, 8, MPI_COMM_WORLD, &ring[0]);
@@ -285,6 +308,7 @@ int main(int argc, char **argv)
     belay_protect("sent", sent_hash, RANKS, MPI_UINT64_T);
     belay_protect("received", received_hash, RANKS, MPI_UINT64_T);
     belay_recover(NULL);
+    if (argc == 4) forbidden(argv[3]);
     for (int rounds = atoi(argv[2]); round_ < rounds; round_++) {
         MPI_Request r[RANKS * MOST];
         MPI_Comm c = comm_of();

@@ -19,7 +19,7 @@ if [ -f "$library" ]; then
     sort -u -o "$scratch/declared" "$scratch/declared" "$scratch/bound"
     check "every function of belay.h and belay.f90 is exported, and no other belay_*" \
         test "$(grep '^belay_' "$scratch/exported")" = "$(cat "$scratch/declared")"
-    awk -F'\t' '!/^#/ && NF > 1 { sub(/^int /, "", $2); sub(/\(.*/, "", $2); print $2 }' "$src/src/mpi/calls.def" | sort >"$scratch/calls"
+    awk -F'\t' '!/^#/ && NF > 1 { sub(/^(int|double) /, "", $2); sub(/\(.*/, "", $2); print $2 }' "$src/src/mpi/calls.def" | sort >"$scratch/calls"
     check "every call of calls.def has its wrapper, and no other MPI_*" \
         test "$(grep '^MPI_' "$scratch/exported")" = "$(cat "$scratch/calls")"
 fi

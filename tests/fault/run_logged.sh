@@ -1,0 +1,84 @@
+#!/bin/sh
+# Message logging: each rank goes on from its own newest checkpoint, whatever the others have; what it does again is what it did
+# before, also where chance decided; and what is not needed any more goes.
+. "${0%/*}/../mpi/lib.sh"
+examples=$build/examples
+logged="--checkpoint independent --logging pessimistic --stable process"
+
+# Collectives made of messages are those of MPI.
+for n in 1 2 3 4 5 7 8; do
+    job "trees$n" mpirun --oversubscribe -n $n "$programs/trees" $n 300
+    check "collectives of $n ranks: as MPI's" says "300 collectives of $n ranks as MPI's"
+done
+
+# Programs whose result is one: ranks out of step, each killed.
+for program in heat2d wavefront farm ring domino; do
+    run "$program-calm" --every never "$examples/$program"
+    reference=$(result_of "$log")
+    run "$program-logged" $logged --every never "$examples/$program"
+    check "$program, logged, nothing happens: same result" same_result
+    for seed in 1 2; do
+        run "$program$seed" $logged --every 3,5,4,7 --jitter 30% --kill "$((seed % 4))@random:$seed/150,$(((seed + 2) % 4))@random:1$seed/300" "$examples/$program"
+        check "$program, seed $seed: ends" ended 0
+        check "$program, seed $seed: same result" same_result
+        check "$program, seed $seed: no checkpoint is undone" not says 'recovery line:.*; [1-9][0-9]* of [0-9]* checkpoints undone'
+    done
+done
+
+# A program that goes another way each time: what others have seen of it is what it does again.
+chance() {
+    name=$1 n=$2 seed=$3 rounds=$4
+    shift 4
+    a=$((seed * 7919 % 500 + 40)) b=$((seed * 104729 % 700 + 40)) c=$((seed * 1299709 % 900 + 40))
+    job "$name" "$belay" run -n "$n" --dir "$scratch/$name" $logged --every 5,7,4,9 \
+        --kill "$((seed % n))@call=$a,$((seed / 3 % n))@call=$b,$((seed / 7 % n))@call=$c" "$@" "$programs/chance" "$seed" "$rounds"
+    check "chance, $n ranks, seed $seed $*: ends" ended 0
+    check "chance, $n ranks, seed $seed $*: nothing lost, nothing twice" says '^chance: nothing lost'
+}
+for seed in 1 2 3 4 5 6; do chance "chance$seed" 4 $seed 40; done
+for seed in 7 8 9; do chance "chance$seed" 3 $seed 40; done
+chance chance10 2 10 40
+chance power 3 11 15 --stable power
+OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,tcp
+export OMPI_MCA_pml OMPI_MCA_btl
+chance tcp 4 12 30
+unset OMPI_MCA_pml OMPI_MCA_btl
+
+# Killed in the middle of things, and again while it repeats.
+set_reference --size 128 --steps 200 --quiet
+for point in snapshot#3 publish#2 rename#2 init recover restored; do
+    case $point in recover | restored) first=1@step=30, ;; *) first= ;; esac
+    run "$point" $logged --every 7,5,9,6 --kill "${first}2@point=$point,3@step=150" "$heat2d" --size 128 --steps 200 --quiet
+    check "killed at $point: ends" ended 0
+    check "killed at $point: same result" same_result
+done
+
+# A long run keeps no more than its newest checkpoints need.
+run long $logged --every 20 "$heat2d" --size 128 --steps 4000 --quiet
+check "4000 steps: ends" ended 0
+check "4000 steps: two checkpoints a rank" test "$(ls "$scratch"/long/rank-00001/ckpt-* | wc -l)" = 2
+check "4000 steps: the journal is short" test "$(du -sk "$scratch/long/rank-00001" | cut -f1)" -lt 8000
+
+# A journal that was altered is not believed.
+run altered $logged --every 50,40 --max-restarts 0 --kill 1@step=130 "$heat2d" --size 128 --steps 200 --quiet
+check "altered: the job was given up" not ended 0
+printf '\377\377\377\377' | dd of="$scratch/altered/rank-00000/journal-0000-sent-000000" bs=1 seek=5000 conv=notrunc 2>/dev/null
+run altered $logged --every 50,40 "$heat2d" --size 128 --steps 200 --quiet
+check "altered: refused" not ended 0
+check "altered: says what, and where" says 'rank-00000/journal-0000-sent-000000: a record is altered at byte'
+check "nobody is left behind" nobody_left
+
+# What cannot be logged is refused.
+run together --checkpoint coordinated --logging pessimistic "$heat2d" --steps 5
+check "with coordinated checkpoints: refused" says 'logging=pessimistic goes with checkpoint=independent'
+run header $logged --piggyback header "$heat2d" --steps 5
+check "with piggyback=header: refused" says 'logging=pessimistic with another piggyback'
+run threads $logged "$programs/threaded"
+check "under MPI_THREAD_MULTIPLE: refused" says 'logging=pessimistic with MPI_THREAD_MULTIPLE'
+run budget $logged --log-budget 3M "$heat2d" --steps 5
+check "a small budget: refused" says '16M is the least'
+for what in ibarrier cancel mprobe dup file; do
+    run "no-$what" $logged "$programs/chance" 1 1 $what
+    check "$what: refused by name" says 'with logging=pessimistic it cannot be repeated after a failure'
+done
+summary
