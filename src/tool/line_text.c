@@ -351,9 +351,14 @@ static bool back_at_start(const bl_report *r)
     return true;
 }
 
+static bool logged(const bl_story *story)
+{
+    return strcmp(story->protocol, "pessimistic") == 0;
+}
+
 static void print_cure(const bl_story *story)
 {
-    if (strcmp(story->protocol, "coordinated") == 0)
+    if (strcmp(story->protocol, "coordinated") == 0 || logged(story))
         return;
     if (strcmp(story->protocol, "induced") == 0) {
         printf("What would have prevented it: a safe point between what a rank sends and what it receives next, where\n"
@@ -578,6 +583,9 @@ int bl_report_text(const bl_report *r, enum bl_alive alive, bl_error *err)
 {
     const bl_story *story = r->story;
     print_head(story, alive);
+    if (logged(story))
+        printf("\nAll messages are logged (logging=pessimistic): each rank restarts from its own newest checkpoint and repeats what it\n"
+               "did since, and nobody goes back because of another. What follows is the line there would be without the log.\n");
     printf("\nRecovery line (no orphan and no lost message%s; checked)\n", story->mode == BL_LINE_LOGGED ? " that is not logged" : "");
     int rc = print_table(r, err);
     if (rc == BELAY_OK)

@@ -59,6 +59,13 @@ check "4000 steps: ends" ended 0
 check "4000 steps: two checkpoints a rank" test "$(ls "$scratch"/long/rank-00001/ckpt-* | wc -l)" = 2
 check "4000 steps: the journal is short" test "$(du -sk "$scratch/long/rank-00001" | cut -f1)" -lt 8000
 
+job line "$belay" line --dir "$scratch/domino1"
+check "belay line: says that the log makes it another line" says 'each rank restarts from its own newest checkpoint'
+for command in ls verify gc; do
+    job "$command" "$belay" $command --dir "$scratch/domino1"
+    check "belay $command: reads it" ended 0
+done
+
 # A journal that was altered is not believed.
 run altered $logged --every 50,40 --max-restarts 0 --kill 1@step=130 "$heat2d" --size 128 --steps 200 --quiet
 check "altered: the job was given up" not ended 0
