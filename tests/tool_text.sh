@@ -13,7 +13,7 @@ failed=0
 mask() {
     sed -E -e "s|$work|DIR|g" -e 's/Job [0-9a-f]{16}/Job JOB/' -e 's/"job": "[0-9a-f]{16}"/"job": "JOB"/' \
         -e 's/started [-0-9]+ [0-9:]+ \(.* ago\)/started TIME/' -e 's/[0-9]+ d( [0-9]+ h)? ago/AGE/' \
-        -e 's/[0-9a-f]{32}/DIGEST/' -e 's/ *[0-9.]+ KiB/ SIZE/g' -e 's/ +size  / size  /'
+        -e 's/[0-9a-f]{32}/DIGEST/' -e 's/ *[0-9.]+ KiB/ SIZE/g' -e 's/ +size( |$)/ size\1/'
 }
 
 # check NAME SCENARIO COMMAND...

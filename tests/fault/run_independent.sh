@@ -73,7 +73,11 @@ check "stopped: the second start goes on" says 'continuing .*ends with 4 ranks'
 check "stopped: it does not begin again" not says '^step 150$'
 check "stopped: same result" same_result
 
-# Damage: the line without that checkpoint.
+# Damage: the line without that checkpoint.  What is damaged is on the line: a newer one would be removed unread.
+on_the_line() {
+    number=$(./belay line --json --dir "$1" | sed -n '/^   "rank": 2,$/,/"relaunch"/s/.*"relaunch": \([0-9]*\),/\1/p')
+    printf '%s/rank-00002/ckpt-%06d.h5\n' "$1" "$number"
+}
 reference=$(result_of "$scratch/reference.log")
 for place in 300 -5000; do
     begin_run damage $own --every 5 --fresh "$heat2d" --size 128 --steps 400 --quiet
@@ -81,9 +85,9 @@ for place in 300 -5000; do
     kill -9 "$begun"
     wait "$begun" 2>/dev/null
     wait_for 30 nobody_left
-    newest=$(ls "$scratch"/damage/rank-00002/ckpt-* | tail -n 1)
-    [ "$place" -gt 0 ] || place=$(($(stat -c %s "$newest") + place))
-    printf '\377\376\375' | dd of="$newest" bs=1 seek="$place" conv=notrunc 2>/dev/null
+    chosen=$(on_the_line "$scratch/damage")
+    [ "$place" -gt 0 ] || place=$(($(stat -c %s "$chosen") + place))
+    printf '\377\376\375' | dd of="$chosen" bs=1 seek="$place" conv=notrunc 2>/dev/null
     run damage $own --every 5 "$heat2d" --size 128 --steps 400 --quiet
     check "damage at $place: said" says 'rank 2: checkpoint [0-9]* cannot be used'
     check "damage at $place: kept" not empty "$scratch/damage/quarantine"
