@@ -2,10 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <stdio.h>
-#include <xxhash.h>
 
 #include "mpi/checkpoint.h"
 #include "mpi/ride.h"
+#include "store/hash.h"
 
 struct bl_comm_series { uint64_t members; uint64_t made; };
 

@@ -2,9 +2,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "mpi/log.h"
+#include "store/hash.h"
 #include "store/journal.h"
 
 enum { BUCKETS = 256 };

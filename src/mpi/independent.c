@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xxhash.h>
 
 #include "mpi/checkpoint.h"
 #include "mpi/log.h"
 #include "protocol/pace.h"
 #include "recovery/past.h"
+#include "store/hash.h"
 #include "util/clock.h"
 
 static bl_pace pace;

@@ -5,15 +5,16 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "mpi/carry.h"
 #include "mpi/log.h"
 #include "mpi/logging.h"
 #include "mpi/parcel.h"
+#include "store/hash.h"
 
 #define WANTED(status, own) ((status) == MPI_STATUS_IGNORE ? &(own) : (status))
 enum { POLL_EACH = 4096,     /* calls */
+       LONG = 4 << 10,       /* bytes */
        TREE_TAG = 1 };       /* of a collective's messages, on a communicator of our own */
 
 /* Receives whose message is not known, and those posted while there is one: whom they were matched with is an event. */
@@ -85,7 +86,7 @@ static void append(const bl_live_slot *slot, const void *buf, int count, MPI_Dat
     char *room;
     while (!(room = bl_journal_begin(bl_logging.sent, &r))) bl_log_wait_for_room(bl_logging.sent);
     if (bl_pack(buf, count, type, room, (size_t)r.bytes)) bl_log_unsupported("a send whose contents MPI_Pack does not take");
-    bl_journal_commit(bl_logging.sent);
+    bl_journal_commit(bl_logging.sent, &r, room);
 }
 
 static void differs(const bl_live_slot *slot, const char *how)
@@ -125,14 +126,28 @@ static bl_live_slot *sends_on(MPI_Comm comm, int dest, int tag)
 }
 
 typedef int send_call(const void *, int, MPI_Datatype, int, int, MPI_Comm);
+typedef int isend_call(const void *, int, MPI_Datatype, int, int, MPI_Comm, MPI_Request *);
 
-static int send_it(send_call *call, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm)
+/* The contents may be read while MPI sends them, and the receiver of a long message takes as long to get it as they take. */
+static int send_and_append(const bl_live_slot *slot, isend_call *call, const void *buf, int count, MPI_Datatype type, int dest, int tag,
+                           MPI_Comm comm)
+{
+    MPI_Request sending;
+    int rc = call(buf, count, type, dest, tag, comm, &sending);
+    if (rc != MPI_SUCCESS) return rc;
+    append(slot, buf, count, type);
+    return PMPI_Wait(&sending, MPI_STATUS_IGNORE);
+}
+
+static int send_it(send_call *call, isend_call *begin, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm)
 {
     bl_live_slot *slot = dest == MPI_PROC_NULL ? NULL : sends_on(comm, dest, tag);
     if (!slot) return call(buf, count, type, dest, tag, comm);
     if (__builtin_expect(bl_feed_repeats > 0, 0) && bl_feed_was_sent(slot)) return repeat(slot, buf, count, type);
     bl_log_before_send();
     slot->sent++;
+    if (count > 0 && (uint64_t)bl_layout_of(type)->size * (uint64_t)count >= LONG)
+        return send_and_append(slot, begin, buf, count, type, dest, tag, comm);
     int rc = call(buf, count, type, dest, tag, comm);
     if (__builtin_expect(rc != MPI_SUCCESS, 0)) {
         slot->sent--;
@@ -142,20 +157,17 @@ static int send_it(send_call *call, const void *buf, int count, MPI_Datatype typ
     return rc;
 }
 
-#define SENDS(name) \
+#define SENDS(name, begin) \
     static int logged_##name(const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm) \
     { \
         bl_log_entered(); \
-        return send_it(PMPI_##name, buf, count, type, dest, tag, comm); \
+        return send_it(PMPI_##name, PMPI_##begin, buf, count, type, dest, tag, comm); \
     }
-SENDS(Send)
-SENDS(Bsend)
-SENDS(Ssend)
-SENDS(Rsend)
+SENDS(Send, Isend)
+SENDS(Bsend, Ibsend)
+SENDS(Ssend, Issend)
+SENDS(Rsend, Irsend)
 
-typedef int isend_call(const void *, int, MPI_Datatype, int, int, MPI_Comm, MPI_Request *);
-
-/* The contents may be read while MPI sends them. */
 static int isend_it(isend_call *call, enum bl_call name, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm,
                     MPI_Request *request)
 {
@@ -786,7 +798,7 @@ void bl_log_request_freed(MPI_Request handle)
 static int link_send(void *shadow, const void *buf, int count, MPI_Datatype type, int dest)
 {
     const bl_comm *c = shadow;
-    return send_it(PMPI_Send, buf, count, type, dest, TREE_TAG, c->handle);
+    return send_it(PMPI_Send, PMPI_Isend, buf, count, type, dest, TREE_TAG, c->handle);
 }
 
 static int link_recv(void *shadow, void *buf, int count, MPI_Datatype type, int source)

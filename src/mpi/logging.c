@@ -337,7 +337,7 @@ void bl_log_force(void)
 {
     bl_error err;
     bl_record r = { .a = bl_log_clock(), .kind = BL_EVENT_CLOCK };
-    if (bl_logging.unsaid) bl_log_append(bl_logging.events, &r, NULL);
+    if (bl_logging.unsaid) bl_log_append(bl_logging.events, &r, "");
     bl_logging.unsaid = 0;
     if (bl_journal_stable(bl_logging.events, &err)) bl_end_job(&err);
 }
@@ -348,7 +348,7 @@ int bl_log_checkpoint(uint32_t checkpoint, bl_error *err)
 {
     bl_record r = { .a = bl_log_clock(), .b = checkpoint, .kind = BL_EVENT_CHECKPOINT };
     bl_logging.cut_at = bl_journal_position(bl_logging.events);
-    bl_log_append(bl_logging.events, &r, NULL);
+    bl_log_append(bl_logging.events, &r, "");
     int rc = bl_journal_stable(bl_logging.events, err);
     return rc ? rc : bl_journal_stable(bl_logging.sent, err); /* what is sent before it cannot be sent again after it */
 }

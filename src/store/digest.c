@@ -1,7 +1,7 @@
 #include "store/internal.h"
+#include "store/hash.h"
 
 #include <string.h>
-#include <xxhash.h>
 
 static const char digits[] = "0123456789abcdef";
 

@@ -26,7 +26,9 @@ struct bl_journal_more {
     uint64_t budget, bytes, first; /* first: position of the open segment's first record */
     segment *segment;           /* [segments] oldest first; the last is open */
     unsigned segments, room;
-    segment spare;              /* base NULL: none */
+    segment *spare;             /* [spares] retired, to be used again; room for as many as `segment` */
+    unsigned spares;
+    uint64_t spare_bytes;
     uint32_t next;              /* number */
     char *synced;               /* of the open segment: forced up to here */
     bl_error wrong;
@@ -39,14 +41,11 @@ void bl_journal_path(const bl_store *store, uint32_t rank, uint32_t incarnation,
     bl_store_path(store, path, "rank-%05u/journal-%04u-%s-%06u", rank, incarnation, name, number);
 }
 
-static void spare_path(const struct bl_journal_more *m, char path[BL_PATH])
+/* Of one that is not in use: it has the number that it had, or will have. */
+static void spare_path(const struct bl_journal_more *m, uint32_t number, char path[BL_PATH])
 {
-    bl_store_path(m->store, path, "rank-%05u/journal-%04u-%s.tmp-%04u", m->rank, m->store->incarnation, m->name, m->store->incarnation);
-}
-
-uint64_t bl_journal_seed(const bl_journal_head *h)
-{
-    return h->sum;
+    bl_store_path(m->store, path, "rank-%05u/journal-%04u-%s-%06u.tmp-%04u", m->rank, m->store->incarnation, m->name, number,
+                  m->store->incarnation);
 }
 
 static void write_head(const struct bl_journal_more *m, segment *s)
@@ -115,14 +114,44 @@ static uint64_t size_of_next(const struct bl_journal_more *m, uint64_t need)
     return need <= bytes ? bytes : (need + 4095) & ~(uint64_t)4095;
 }
 
+static int more_room(segment **list, unsigned room)
+{
+    segment *bigger = realloc(*list, room * sizeof *bigger);
+    if (bigger) *list = bigger;
+    return bigger ? 0 : -1;
+}
+
 static int room_for_one(struct bl_journal_more *m)
 {
-    if (m->segments < m->room) return 0;
+    if (m->segments + m->spares < m->room) return 0;
     unsigned room = m->room ? 2 * m->room : 16;
-    segment *bigger = realloc(m->segment, room * sizeof *bigger);
-    if (!bigger) return -1;
-    m->segment = bigger;
+    if (more_room(&m->segment, room) || more_room(&m->spare, room))
+        return bl_fail(&m->wrong, BELAY_ERR_MEMORY, "out of memory for the segments of a journal");
     m->room = room;
+    return 0;
+}
+
+static void drop_spare(struct bl_journal_more *m)
+{
+    char path[BL_PATH];
+    segment *s = &m->spare[--m->spares];
+    spare_path(m, s->number, path);
+    (void)unlink(path);
+    m->bytes -= s->bytes;
+    m->spare_bytes -= s->bytes;
+    unmap(s);
+}
+
+/* The newest that is large enough: its pages are the likeliest to be in a cache. */
+static int take_spare(struct bl_journal_more *m, uint64_t need, segment *s)
+{
+    for (unsigned k = m->spares; k-- > 0;) {
+        if (m->spare[k].bytes < need + sizeof(bl_journal_head)) continue;
+        *s = m->spare[k];
+        memmove(&m->spare[k], &m->spare[k + 1], (--m->spares - k) * sizeof *s);
+        m->spare_bytes -= s->bytes;
+        return 1;
+    }
     return 0;
 }
 
@@ -131,24 +160,21 @@ static int open_segment(bl_journal *j, uint64_t need)
 {
     struct bl_journal_more *m = j->more;
     char path[BL_PATH];
-    segment s = { .number = m->next, .bytes = size_of_next(m, need), .first = bl_journal_position(j) };
-    spare_path(m, path);
-    if (m->spare.base && m->spare.bytes >= need + sizeof(bl_journal_head)) {
-        s.fd = m->spare.fd;
-        s.base = m->spare.base;
-        s.bytes = m->spare.bytes;
-        m->spare.base = NULL;
+    segment s = { 0 };
+    if (room_for_one(m)) return -1;
+    int again = take_spare(m, need, &s);
+    if (again) {
+        spare_path(m, s.number, path);
     } else {
+        s.bytes = size_of_next(m, need);
+        while (m->bytes + s.bytes > m->budget && m->spares) drop_spare(m);
         if (m->bytes + s.bytes > m->budget) return -1;
-        if (m->spare.base) m->bytes -= m->spare.bytes; /* too small, and its name is wanted */
-        unmap(&m->spare);
+        spare_path(m, m->next, path);
         if (map_new(path, &s, &m->wrong)) return -1;
         m->bytes += s.bytes;
     }
-    if (room_for_one(m)) {
-        bl_fail(&m->wrong, BELAY_ERR_MEMORY, "out of memory for the segments of a journal");
-        return -1;
-    }
+    s.number = m->next;
+    s.first = bl_journal_position(j);
     if (publish(m, &s, path, &m->wrong)) return -1;
     bl_error err;
     if (m->segments && bl_journal_stable(j, &err)) {
@@ -187,36 +213,19 @@ int bl_journal_create(bl_store *store, uint32_t rank, const char *name, uint64_t
 
 void bl_journal_close(bl_journal *j)
 {
-    char path[BL_PATH];
+    while (j->more->spares) drop_spare(j->more);
     for (unsigned k = 0; k < j->more->segments; k++) unmap(&j->more->segment[k]);
-    if (j->more->spare.base) {
-        spare_path(j->more, path);
-        (void)unlink(path);
-    }
-    unmap(&j->more->spare);
     free(j->more->segment);
+    free(j->more->spare);
     free(j);
 }
 
 /* --- appending --- */
 
-char *bl_journal_begin(bl_journal *j, const bl_record *head)
+int bl_journal_next_segment(bl_journal *j, const bl_record *head)
 {
-    if (__builtin_expect(head->bytes > BL_PAYLOAD_MAX || head->kind == 0, 0)) return NULL;
-    uint64_t need = bl_entry_size(head->bytes);
-    if (__builtin_expect(need > (uint64_t)(j->end - j->at), 0) && (j->more->wrong.code || open_segment(j, need))) return NULL;
-    j->open = (bl_entry_head *)(void *)j->at;
-    j->open->record = *head;
-    return j->at + sizeof(bl_entry_head);
-}
-
-void bl_journal_commit(bl_journal *j)
-{
-    bl_entry_head *e = j->open;
-    uint64_t mark = j->mark + (uint64_t)(j->at - j->end) * 2; /* odd: never 0 */
-    e->check = bl_entry_check(&e->record, j->at + sizeof *e, mark);
-    __atomic_store_n(&e->mark, mark, __ATOMIC_RELEASE);
-    j->at += bl_entry_size(e->record.bytes);
+    if (head->bytes > BL_PAYLOAD_MAX || j->more->wrong.code) return -1;
+    return open_segment(j, bl_entry_size(head->bytes));
 }
 
 int bl_journal_error(const bl_journal *j, bl_error *err)
@@ -247,7 +256,7 @@ uint64_t bl_journal_position(const bl_journal *j)
 
 uint64_t bl_journal_bytes(const bl_journal *j)
 {
-    return j->more->bytes - (j->more->spare.base ? j->more->spare.bytes : 0);
+    return j->more->bytes - j->more->spare_bytes;
 }
 
 int bl_journal_over(const bl_journal *j)
@@ -257,21 +266,15 @@ int bl_journal_over(const bl_journal *j)
 
 /* --- what is not needed any more --- */
 
-/* Its pages are touched already: it is kept for the next, unless one is. */
-static int let_go(struct bl_journal_more *m, segment *s, bl_error *err)
+/* Its pages are touched already, which costs more than all else: it is kept for the next. */
+static int let_go(struct bl_journal_more *m, const segment *s, bl_error *err)
 {
     char path[BL_PATH], spare[BL_PATH];
     bl_journal_path(m->store, m->rank, m->store->incarnation, m->name, s->number, path);
-    if (!m->spare.base && s->bytes <= LARGEST) {
-        spare_path(m, spare);
-        if (rename(path, spare) != 0) return bl_fail_errno(err, "cannot rename %s to %s", path, spare);
-        m->spare = *s;
-        return BELAY_OK;
-    }
-    int rc = bl_file_remove(path, err);
-    if (rc) return rc;
-    m->bytes -= s->bytes;
-    unmap(s);
+    spare_path(m, s->number, spare);
+    if (rename(path, spare) != 0) return bl_fail_errno(err, "cannot rename %s to %s", path, spare);
+    m->spare[m->spares++] = *s;
+    m->spare_bytes += s->bytes;
     return BELAY_OK;
 }
 

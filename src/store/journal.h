@@ -13,8 +13,8 @@
 #define BL_STORE_JOURNAL_H
 
 #include <string.h>
-#include <xxhash.h>
 
+#include "store/hash.h"
 #include "store/store.h"
 
 typedef struct bl_record {
@@ -35,7 +35,6 @@ typedef struct bl_entry_head {   /* 56 bytes, the payload behind it, then to a m
 typedef struct bl_journal {      /* only the functions of this header look inside */
     char *at, *end;              /* of the open segment: where the next record goes, and its end */
     uint64_t mark;               /* of a record at `at` */
-    bl_entry_head *open;         /* begun, not committed */
     struct bl_journal_more *more;
 } bl_journal;
 
@@ -44,10 +43,7 @@ typedef struct bl_journal {      /* only the functions of this header look insid
 int bl_journal_create(bl_store *store, uint32_t rank, const char *name, uint64_t budget, bl_journal **journal, bl_error *err);
 void bl_journal_close(bl_journal *journal);
 
-/* Room for a payload of head->bytes, to be filled; what was begun and not committed is given up.  NULL: no room within the
- * budget, or bl_journal_error says what. */
-char *bl_journal_begin(bl_journal *journal, const bl_record *head);
-void bl_journal_commit(bl_journal *journal);
+int bl_journal_next_segment(bl_journal *journal, const bl_record *head); /* 0; -1: as bl_journal_begin's NULL */
 int bl_journal_error(const bl_journal *journal, bl_error *err); /* BELAY_OK: none */
 
 static inline uint64_t bl_entry_size(uint64_t bytes)
@@ -61,13 +57,35 @@ static inline uint64_t bl_entry_check(const bl_record *record, const void *paylo
     return record->bytes ? XXH3_64bits_withSeed(payload, record->bytes, sum) : sum;
 }
 
-/* 0; or -1, as bl_journal_begin's NULL. */
-static inline int bl_journal_append(bl_journal *journal, const bl_record *head, const void *payload)
+/* Room for a payload of head->bytes, to be filled; what was begun and not committed is given up.  NULL: no room within the
+ * budget, or bl_journal_error says what. */
+static inline char *bl_journal_begin(bl_journal *j, const bl_record *head)
 {
-    char *to = bl_journal_begin(journal, head);
+    if (__builtin_expect(head->bytes > BL_PAYLOAD_MAX || bl_entry_size(head->bytes) > (uint64_t)(j->end - j->at), 0) &&
+        bl_journal_next_segment(j, head))
+        return NULL;
+    return j->at + sizeof(bl_entry_head);
+}
+
+/* `head`: as it was begun with; `payload`: its contents, in the journal or where they were copied from. */
+static inline void bl_journal_commit(bl_journal *j, const bl_record *head, const void *payload)
+{
+    bl_entry_head *e = (bl_entry_head *)(void *)j->at;
+    uint64_t mark = j->mark + (uint64_t)(j->at - j->end) * 2; /* odd: never 0 */
+    e->record = *head;
+    e->check = bl_entry_check(head, payload, mark);
+    __atomic_store_n(&e->mark, mark, __ATOMIC_RELEASE);
+    j->at += bl_entry_size(head->bytes);
+}
+
+/* 0; or -1, as bl_journal_begin's NULL.  The sum is made of what is in the caches already: to read what was just written to a
+ * line that is not would wait for it. */
+static inline int bl_journal_append(bl_journal *j, const bl_record *head, const void *payload)
+{
+    char *to = bl_journal_begin(j, head);
     if (!to) return -1;
-    if (payload && head->bytes) memcpy(to, payload, head->bytes);
-    bl_journal_commit(journal);
+    if (head->bytes) memcpy(to, payload, head->bytes);
+    bl_journal_commit(j, head, payload);
     return 0;
 }
 

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
+#include "store/hash.h"
 #include "store/late_file.h"
 
 enum { SMALL = 4096 };

@@ -1,7 +1,7 @@
 #include "store/layout.h"
+#include "store/hash.h"
 
 #include <string.h>
-#include <xxhash.h>
 
 #define FIELD(kind, member, bytes) { #member, kind, bytes, offsetof(bl_origin, member) }
 #define OWN(kind, member, bytes) { #member, kind, bytes, offsetof(bl_origin, s.member) }

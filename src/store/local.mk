@@ -1,6 +1,6 @@
 noinst_LTLIBRARIES += libbl_store.la
 libbl_store_la_SOURCES = src/store/store.h src/store/live.h src/store/late.h src/store/late_file.h src/store/internal.h src/store/h5file.h src/store/layout.h src/store/json.h src/store/seal.h \
-	src/store/store.c src/store/fence.c src/store/file.c src/store/digest.c src/store/json.c src/store/h5file.c src/store/layout.c \
+	src/store/store.c src/store/fence.c src/store/file.c src/store/digest.c src/store/hash.h src/store/json.c src/store/h5file.c src/store/layout.c \
 	src/store/seal.c src/store/snapshot_write.c src/store/snapshot_read.c src/store/commit.c src/store/garbage.c src/store/live.c \
 	src/store/late.c src/store/late_settle.c src/store/start.c src/store/start.h src/store/ahead.h src/store/ahead.c \
 	src/store/journal.h src/store/journal_file.h src/store/journal.c src/store/journal_read.c \

@@ -1,6 +1,7 @@
 /* snapshot_read.c - a snapshot back from disk.  HDF5 is used to open the file, to read the metadata, and to find where each
  * variable lies; then it is done with.  The bulk is read from there, checked against the checksum as it comes. */
 #include "store/h5file.h"
+#include "store/hash.h"
 #include "store/internal.h"
 #include "store/layout.h"
 
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 enum { CHUNK = 1 << 20 }; /* small enough that the checksum finds it in the cache */
 

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "store/ahead.h"
 #include "store/h5file.h"
+#include "store/hash.h"
 #include "store/internal.h"
 #include "store/layout.h"
 #include "store/seal.h"

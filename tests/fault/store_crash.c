@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <xxhash.h>
 
+#include "store/hash.h"
 #include "store_io.h"
 #include "store_scenario.h"
 #include "test_store_common.h"
