@@ -53,6 +53,7 @@ void bl_coordinated_free(void);
 int bl_coordinated_take(uint64_t safe_point);    /* BELAY_OK when committed */
 
 /* --- independent.c --- */
+int bl_independent_count_on(bl_error *err);      /* from the counters of the snapshot that is open */
 int bl_independent_choose(bl_error *err);        /* in MPI_Init: agree on the line, each rank with its own snapshot open */
 int bl_independent_attend(uint64_t safe_point, belay_status *status);
 int bl_independent_take(bl_cut *cut);            /* under the next number */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "mpi/checkpoint.h"
+#include "mpi/log.h"
 #include "mpi/ride.h"
 #include "store/hash.h"
 
@@ -66,10 +67,23 @@ static int has_foreign(const int *world, int size)
     return 0;
 }
 
+static MPI_Comm shadow_of = MPI_COMM_NULL; /* whose shadow is being registered */
+
+/* A replay is alone: its communicators have the members that they had. */
+static uint64_t members_replayed(bl_comm *c, MPI_Comm handle)
+{
+    if (!bl_replay_members(shadow_of != MPI_COMM_NULL ? shadow_of : handle, &c->size, &c->world)) return 0;
+    c->peers = c->size;
+    if (!c->world) return WORLD_ID;
+    uint64_t members = hash_ranks(c->world, c->size);
+    return members > WORLD_ID ? members : members + 2;
+}
+
 static uint64_t members_of(bl_comm *c, MPI_Comm handle)
 {
     int inter, relation;
     MPI_Group group;
+    if (bl_replaying) return members_replayed(c, handle);
     PMPI_Comm_test_inter(handle, &inter);
     PMPI_Comm_size(handle, &c->size);
     c->peers = c->size;
@@ -191,12 +205,15 @@ static void give_shadow(bl_comm *c)
     if (!c || c->local || bl_rt.settings.logging == BL_LOGGING_NONE) return;
     PMPI_Comm_dup(c->handle, &handle);
     PMPI_Comm_set_errhandler(handle, MPI_ERRORS_ARE_FATAL);
+    shadow_of = c->handle;
     c->shadow = register_comm(handle, 0);
+    shadow_of = MPI_COMM_NULL;
 }
 
 void bl_comm_made(MPI_Comm comm, MPI_Comm parent, int tag)
 {
     if (comm != MPI_COMM_NULL && !known(comm)) give_shadow(register_comm(comm, origin_of(parent, tag)));
+    if (bl_rt.settings.logging != BL_LOGGING_NONE) bl_log_comm(comm == MPI_COMM_NULL ? NULL : known(comm));
 }
 
 /* Each side was made from a communicator of its own; with several threads it has to learn the other's, the only id that
@@ -210,6 +227,7 @@ void bl_comm_bridged(MPI_Comm comm, MPI_Comm local)
         bl_wait_end();
     }
     if (!known(comm)) register_comm(comm, bl_rt.several ? hash_sides(own, other) : 0);
+    if (bl_rt.settings.logging != BL_LOGGING_NONE) bl_log_unlogged("MPI_Intercomm_create");
 }
 
 static int *copy_of(const int *ranks, int size)

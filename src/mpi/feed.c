@@ -66,6 +66,15 @@ static int out_of_memory(bl_error *err)
     return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the messages of the journals");
 }
 
+static int make_room(bl_error *err)
+{
+    size_t slots = bl_rt.live.header->channel_slots;
+    feed.until = calloc(slots, sizeof *feed.until);
+    feed.next = calloc(slots, sizeof *feed.next);
+    feed.reader = calloc((size_t)bl_rt.ranks, sizeof *feed.reader);
+    return feed.until && feed.next && feed.reader ? BELAY_OK : out_of_memory(err);
+}
+
 /* One that we have sent, in any incarnation. */
 static int load_sent(const bl_record *r, const bl_fed *fed, bl_error *err)
 {
@@ -93,6 +102,38 @@ static int load_received(const bl_record *r, int from, const bl_fed *fed, bl_err
     return add(feed.in, r->a, from, fed) ? out_of_memory(err) : BELAY_OK;
 }
 
+/* Before belay_recover the counters go on from those of a checkpoint that need not be ours: what counts is the order. */
+static int load_prologue(int from, const bl_record *r, const bl_fed *fed, bl_error *err)
+{
+    bl_fed own = *fed;
+    if (from == bl_rt.rank) {
+        const bl_live_slot *slot = bl_comm_slot_by_id(r->a, r->c, r->d);
+        uint64_t *until = slot ? &feed.until[index_of(slot)] : NULL;
+        if (until && *until == 0) *until = slot->sent;
+        own.number = until ? ++*until : 0;
+        if (!until || add(feed.out, r->a, r->c, &own)) return out_of_memory(err);
+    }
+    if (r->c != bl_rt.rank) return BELAY_OK;
+    bl_feed_left++;
+    return add(feed.in, r->a, from, fed) ? out_of_memory(err) : BELAY_OK;
+}
+
+int bl_feed_load_prologue(uint32_t incarnation, bl_error *err)
+{
+    bl_record r;
+    const char *payload;
+    int more, rc = make_room(err);
+    for (int from = 0; rc == BELAY_OK && from < bl_rt.ranks; from++) {
+        rc = bl_journal_read_open(bl_rt.store, (uint32_t)from, "prologue", &feed.reader[from], err);
+        while (rc == BELAY_OK && (more = bl_journal_next(feed.reader[from], &r, &payload, err)) != 0) {
+            if (more < 0) return err->code;
+            bl_fed fed = { .tag = r.d, .bytes = r.bytes, .data = payload };
+            if (r.kind == BL_EVENT_SENT && bl_journal_read_incarnation(feed.reader[from]) == incarnation) rc = load_prologue(from, &r, &fed, err);
+        }
+    }
+    return rc;
+}
+
 static int load_journal(int from, bl_error *err)
 {
     bl_record r;
@@ -111,11 +152,7 @@ static int load_journal(int from, bl_error *err)
 
 int bl_feed_load(bl_error *err)
 {
-    size_t slots = bl_rt.live.header->channel_slots;
-    feed.until = calloc(slots, sizeof *feed.until);
-    feed.next = calloc(slots, sizeof *feed.next);
-    feed.reader = calloc((size_t)bl_rt.ranks, sizeof *feed.reader);
-    int rc = feed.until && feed.next && feed.reader ? BELAY_OK : out_of_memory(err);
+    int rc = make_room(err);
     for (int r = 0; rc == BELAY_OK && bl_rt.incarnation > 0 && r < bl_rt.ranks; r++) rc = load_journal(r, err);
     free(feed.next);
     feed.next = NULL;
@@ -289,4 +326,5 @@ void bl_feed_free(void)
     free_lanes(feed.in);
     free_lanes(feed.out);
     memset(&feed, 0, sizeof feed);
+    bl_feed_left = bl_feed_repeats = 0;
 }

@@ -81,7 +81,7 @@ static int try_all(uint32_t mine, bl_error *err)
     return !worst;
 }
 
-static int carry_on_counting(bl_error *err)
+int bl_independent_count_on(bl_error *err)
 {
     bl_live *live = &bl_rt.live;
     uint32_t mask = live->header->channel_slots - 1;
@@ -138,7 +138,7 @@ int bl_independent_choose(bl_error *err)
     if (rc) return rc;
     /* What the line undoes is gone for good before anything new is taken: then the files of a rank are one history. */
     rc = bl_snapshot_forget(bl_rt.store, (uint32_t)bl_rt.rank, mine, err);
-    if (rc == BELAY_OK) rc = carry_on_counting(err);
+    if (rc == BELAY_OK) rc = bl_independent_count_on(err);
     if (rc) return rc;
     bl_rt.checkpoint = mine;
     if (bl_rt.restore) bl_rt.compute_base_s = bl_rt.compute_s = bl_rt.restore->compute_s;

@@ -165,6 +165,10 @@ static void begin(void)
     PMPI_Comm_get_parent(&parent);
     bl_rt.off = getenv("BELAY_OFF") != NULL || parent != MPI_COMM_NULL; /* who is spawned is not of the job it is told of */
     if (bl_rt.off) return;
+    if (getenv("BELAY_REPLAY")) {
+        bl_replay_begin();
+        return;
+    }
     const char *supervised = getenv("BELAY_INCARNATION");
     bl_error err = { 0, "" };
     opening o;
@@ -202,6 +206,7 @@ static void begin(void)
         rc = bl_carry_init(&err); /* sets bl_rt.counting */
         if (rc) bl_end_job(&err);
     }
+    if (bl_rt.settings.logging != BL_LOGGING_NONE) bl_log_prologue_begin();
     find_shared_request();
     bl_point(BL_POINT_init);
 }
@@ -257,6 +262,7 @@ static void release(void)
 BELAY_API int MPI_Finalize(void)
 {
     if (!bl_rt.on) return PMPI_Finalize();
+    if (bl_replaying) bl_replay_finish();
     finish();
     bl_count_no_more();
     int rc = PMPI_Finalize();
@@ -266,6 +272,7 @@ BELAY_API int MPI_Finalize(void)
 
 BELAY_API int MPI_Abort(MPI_Comm comm, int errorcode)
 {
+    if (bl_rt.on && bl_replaying) bl_replay_cannot("MPI_Abort");
     if (bl_rt.on) {
         bl_rt.live.header->code = errorcode;
         bl_rt.live.header->state = BL_LIVE_ABORTED;

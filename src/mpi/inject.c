@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "mpi/runtime.h"
+#include "mpi/log.h"
 
 static void die(unsigned index)
 {
@@ -61,6 +61,7 @@ static void die_of(enum bl_kill_when when, uint64_t number)
 
 void bl_inject_call(void)
 {
+    if (bl_replaying) bl_replay_call();
     die_of(BL_KILL_CALL, bl_rt.live.header->calls);
 }
 

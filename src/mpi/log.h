@@ -31,6 +31,9 @@ void bl_log_finish(void);                        /* when all ranks have come to 
 void bl_log_free(void);
 void bl_log_end_job(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 void bl_log_unsupported(const char *call) __attribute__((noreturn));       /* ends the job: this call cannot be logged */
+void bl_log_unlogged(const char *call);          /* the same after belay_recover; before, `belay replay` cannot repeat it */
+void bl_log_prologue_begin(void);                /* at the end of MPI_Init */
+void bl_log_comm(const bl_comm *comm);           /* a communicator was made; NULL: not for us */
 extern const struct bl_under bl_logged_calls;    /* logged.c: in force from bl_log_begin on */
 
 static inline int bl_log_on(void)
@@ -59,6 +62,7 @@ typedef struct bl_wanted {   /* by a receive: world ranks; MPI_ANY_SOURCE, MPI_A
 } bl_wanted;
 
 int bl_feed_load(bl_error *err);                 /* from all journals "sent"; after the counters are those of the checkpoint */
+int bl_feed_load_prologue(uint32_t incarnation, bl_error *err); /* the same of what was before belay_recover */
 uint64_t *bl_feed_until(void);                   /* [channel_slots] a copy, malloc'ed: the last message in our journal */
 int bl_feed_agree(bl_error *err);                /* collective: what our receivers' checkpoints hold need not be sent again */
 void bl_feed_free(void);
@@ -71,7 +75,7 @@ const bl_fed *bl_feed_sent(const bl_live_slot *slot, uint64_t number); /* NULL: 
 
 /* --- outcome.c --- */
 enum bl_event { BL_EVENT_MATCHED = 1, BL_EVENT_FLAG, BL_EVENT_INDEX, BL_EVENT_SOME, BL_EVENT_PROBED, BL_EVENT_VALUE,
-                BL_EVENT_CHECKPOINT, BL_EVENT_SENT, BL_EVENT_CLOCK };
+                BL_EVENT_CHECKPOINT, BL_EVENT_SENT, BL_EVENT_CLOCK, BL_EVENT_COMM, BL_EVENT_RECOVER, BL_EVENT_UNLOGGED };
 enum bl_how { BL_OPEN, BL_NOTHING, BL_KNOWN };   /* not decided yet; the program saw nothing; it saw this */
 typedef struct bl_seen {
     int32_t c, d;            /* source, tag; or index; or count */
@@ -80,12 +84,17 @@ typedef struct bl_seen {
 } bl_seen;
 
 int bl_outcome_load(uint32_t checkpoint, bl_error *err); /* sets bl_rt's clock to that of the checkpoint */
+int bl_outcome_load_prologue(uint32_t *incarnation, bl_error *err); /* of the newest incarnation that came to belay_recover */
+uint64_t bl_outcome_known(void);                 /* of the last call of which anything is known */
 void bl_outcome_free(void);
 enum bl_how bl_outcome_of(enum bl_event event, uint64_t clock, bl_seen *seen);
 void bl_outcome_log(enum bl_event event, uint64_t clock, int c, int d, const void *payload, size_t bytes);
 void bl_outcome_nothing(void);                   /* the call has shown that nothing is there */
 int bl_outcome_behind(void);                     /* the call is one that was made before the death */
 uint64_t bl_outcome_clock(void);                 /* of the checkpoint */
+
+typedef struct bl_log_tally { uint64_t messages, bytes; } bl_log_tally;
+extern bl_log_tally bl_log_fed, bl_log_repeated; /* received from journals; sent again and found to be the same */
 
 /* --- logged.c: for the completions of p2p.c and requests.c --- */
 void bl_log_entered(void);                       /* every wrapper begins with it */
@@ -95,6 +104,23 @@ int bl_log_ready(int count, const MPI_Request *requests); /* one that MPI does n
 void bl_log_request_freed(MPI_Request handle);
 void bl_log_persistent(const void *buf, int count, MPI_Datatype type, int peer, int tag, MPI_Comm comm, enum bl_call call, MPI_Request request);
 void bl_logged_free(void);
-bl_tree_link bl_log_link(MPI_Comm comm, const char *call); /* for its collectives; ends the job when it has none */
+int bl_log_link(MPI_Comm comm, const char *call, bl_tree_link *link); /* for its collectives; 0: it has none, and need not */
+int bl_log_held(int count, const MPI_Request *requests); /* of a replay: one will never complete */
+
+/* --- replay.c: `belay replay`, one process that is one rank again, without the others --- */
+extern int bl_replaying;
+void bl_replay_begin(void);                      /* in MPI_Init */
+int bl_replay_comm(const char *call, MPI_Comm *newcomm); /* what a call that makes a communicator has made */
+int bl_replay_members(MPI_Comm comm, int *size, int **world); /* malloc'ed, NULL: the identity; 0: out of memory */
+int bl_replay_rank(const bl_comm *comm);
+void bl_replay_choose(bl_error *err);            /* our checkpoint, opened */
+void bl_replay_recovered(bl_error *err);         /* in belay_recover, before the program goes on */
+void bl_replay_ready(void);                      /* at its end */
+void bl_replay_call(void);                       /* the call after the last that is known, or the one to stop at */
+void bl_replay_unknown(void) __attribute__((noreturn));              /* what this call has shown is in no journal */
+void bl_replay_cannot(const char *call) __attribute__((noreturn));
+void bl_replay_differs(const char *text) __attribute__((noreturn));
+void bl_replay_finish(void) __attribute__((noreturn));
+void bl_replay_failed(const bl_error *err) __attribute__((noreturn));
 
 #endif

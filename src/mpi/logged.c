@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +40,7 @@ typedef struct persistent {  /* requests of MPI_Send_init and the like */
     MPI_Datatype type;
     MPI_Comm comm;
     int ready;               /* started, and complete without MPI knowing */
+    int missing;             /* in a replay: started, and never complete */
     MPI_Status status;       /* of a message from a journal */
 } persistent;
 
@@ -49,6 +51,8 @@ static struct logged {
     persistent *persistent;
     unsigned ready;          /* persistent ones */
 } lg;
+
+bl_log_tally bl_log_fed, bl_log_repeated;
 
 static void let_go_of_held(void);
 
@@ -83,14 +87,18 @@ static void append(const bl_live_slot *slot, const void *buf, int count, MPI_Dat
         bl_log_append(bl_logging.sent, &r, buf);
         return;
     }
-    char *room;
-    while (!(room = bl_journal_begin(bl_logging.sent, &r))) bl_log_wait_for_room(bl_logging.sent);
+    char *room = NULL;
+    while (!bl_logging.sent || !(room = bl_journal_begin(bl_logging.sent, &r)))
+        if (!bl_log_wait_for_room(bl_logging.sent)) return;
     if (bl_pack(buf, count, type, room, (size_t)r.bytes)) bl_log_unsupported("a send whose contents MPI_Pack does not take");
     bl_journal_commit(bl_logging.sent, &r, room);
 }
 
 static void differs(const bl_live_slot *slot, const char *how)
 {
+    char text[160];
+    snprintf(text, sizeof text, "message %" PRIu64 " to rank %d, tag %d: %s", slot->sent, slot->peer, slot->tag, how);
+    if (bl_replaying) bl_replay_differs(text);
     bl_log_end_job("message %" PRIu64 " to rank %d, tag %d, is not the one that was sent before the failure (%s): what the program does depends on something that is not logged; give random numbers, times and input to belay_nondeterministic",
                    slot->sent, slot->peer, slot->tag, how);
 }
@@ -99,9 +107,11 @@ static void differs(const bl_live_slot *slot, const char *how)
 static int repeat(bl_live_slot *slot, const void *buf, int count, MPI_Datatype type)
 {
     slot->sent++;
-    bl_feed_repeats--;
+    bl_feed_repeats -= bl_feed_repeats > 0;
     const bl_fed *was = bl_feed_sent(slot, slot->sent);
     if (!was) return MPI_SUCCESS; /* only the receiver's checkpoint has it */
+    bl_log_repeated.messages++;
+    bl_log_repeated.bytes += was->bytes;
     const bl_layout *l = bl_layout_of(type);
     size_t bytes = (size_t)l->size * (size_t)count;
     if (bytes != was->bytes) differs(slot, "another length");
@@ -115,6 +125,12 @@ static int repeat(bl_live_slot *slot, const void *buf, int count, MPI_Datatype t
     if (rc == MPI_SUCCESS && memcmp(room.at, was->data, bytes)) differs(slot, "other contents");
     bl_room_give(&room);
     return rc;
+}
+
+/* In a replay everything was sent. */
+static int was_sent(const bl_live_slot *slot)
+{
+    return __builtin_expect(bl_feed_repeats > 0, 0) ? bl_replaying || bl_feed_was_sent(slot) : bl_replaying;
 }
 
 static bl_live_slot *sends_on(MPI_Comm comm, int dest, int tag)
@@ -143,7 +159,7 @@ static int send_it(send_call *call, isend_call *begin, const void *buf, int coun
 {
     bl_live_slot *slot = dest == MPI_PROC_NULL ? NULL : sends_on(comm, dest, tag);
     if (!slot) return call(buf, count, type, dest, tag, comm);
-    if (__builtin_expect(bl_feed_repeats > 0, 0) && bl_feed_was_sent(slot)) return repeat(slot, buf, count, type);
+    if (was_sent(slot)) return repeat(slot, buf, count, type);
     bl_log_before_send();
     slot->sent++;
     if (count > 0 && (uint64_t)bl_layout_of(type)->size * (uint64_t)count >= LONG)
@@ -173,7 +189,7 @@ static int isend_it(isend_call *call, enum bl_call name, const void *buf, int co
 {
     bl_live_slot *slot = dest == MPI_PROC_NULL ? NULL : sends_on(comm, dest, tag);
     int rc;
-    if (slot && __builtin_expect(bl_feed_repeats > 0, 0) && bl_feed_was_sent(slot)) {
+    if (slot && was_sent(slot)) {
         rc = repeat(slot, buf, count, type);
         if (rc == MPI_SUCCESS) rc = PMPI_Isend(NULL, 0, MPI_BYTE, MPI_PROC_NULL, 0, comm, request);
     } else {
@@ -245,6 +261,8 @@ static int feed_one(const bl_wanted *w, void *buf, int count, MPI_Datatype type,
     int world;
     bl_fed *f = bl_feed_find(w, &world);
     if (!f) return 0;
+    bl_log_fed.messages++;
+    bl_log_fed.bytes += f->bytes;
     *rc = unpack(f, buf, count, type);
     fill_status(status, rank_in(w->comm, world), f->tag, f->bytes);
     bl_feed_take(f);
@@ -305,7 +323,9 @@ static int receive(void *buf, int count, MPI_Datatype type, int source, int tag,
     uint64_t clock = bl_log_clock();
     enum bl_how how = is_wild(source) || lg.watches || bl_outcome_behind() ? matched(clock, &w) : BL_OPEN;
     int rc;
+    if (bl_replaying && how != BL_KNOWN && is_wild(source)) bl_replay_unknown();
     if (!feed_one(&w, buf, count, type, comm, s, &rc)) {
+        if (bl_replaying) bl_replay_unknown();
         rc = PMPI_Recv(buf, count, type, w.source < 0 ? source : rank_in(c, w.source), w.tag, comm, s);
         if (rc != MPI_SUCCESS && rc != MPI_ERR_TRUNCATE) return rc;
     }
@@ -323,7 +343,9 @@ static int receive_from(void *buf, int count, MPI_Datatype type, int source, con
 {
     bl_wanted w = wanted(c, source, TREE_TAG);
     int rc;
-    if (!feed_one(&w, buf, count, type, c->handle, s, &rc)) rc = PMPI_Recv(buf, count, type, source, TREE_TAG, c->handle, s);
+    int there = feed_one(&w, buf, count, type, c->handle, s, &rc);
+    if (!there && bl_replaying) bl_replay_unknown();
+    if (!there) rc = PMPI_Recv(buf, count, type, source, TREE_TAG, c->handle, s);
     if (rc == MPI_SUCCESS) bl_received(c->handle, s);
     return rc;
 }
@@ -416,7 +438,7 @@ static int post(watched *e, MPI_Comm comm, MPI_Request *request)
 {
     bl_wanted w = wanted(e->comm, e->source, e->tag);
     enum bl_how how = e->wild || lg.watches || bl_outcome_behind() ? matched(e->clock, &w) : BL_OPEN;
-    int rc, waits = how != BL_KNOWN && ((e->wild && how == BL_NOTHING) || has_to_wait(e->comm, e->source, e->tag));
+    int rc, waits = how != BL_KNOWN && ((e->wild && (how == BL_NOTHING || bl_replaying)) || has_to_wait(e->comm, e->source, e->tag));
     int source = w.source < 0 ? e->source : rank_in(e->comm, w.source);
     MPI_Status s = { 0 };
     if (waits) {
@@ -430,6 +452,11 @@ static int post(watched *e, MPI_Comm comm, MPI_Request *request)
         PMPI_Grequest_complete(*request);
         if (e->wild && how != BL_KNOWN) tell_match(e, &s, 0); /* chosen here */
         bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, s.MPI_SOURCE, s.MPI_TAG, 0);
+        return MPI_SUCCESS;
+    }
+    if (bl_replaying) { /* it never came */
+        hold(e, request);
+        bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, e->source, e->tag, 0);
         return MPI_SUCCESS;
     }
     rc = PMPI_Irecv(e->buf, e->count, e->type, source, w.tag, comm, request);
@@ -481,6 +508,10 @@ static void let_go_of_held(void)
             *e->answer = s;
             PMPI_Grequest_complete(e->handle);
             forget(i);
+            continue;
+        }
+        if (bl_replaying) {
+            i++;
             continue;
         }
         e->held = 0;
@@ -563,7 +594,7 @@ static int made(const void *buf, int count, MPI_Datatype type, int peer, int tag
     static int logged_##name(const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm, MPI_Request *request) \
     { \
         bl_log_entered(); \
-        int rc = PMPI_##name(buf, count, type, dest, tag, comm, request); \
+        int rc = PMPI_##name(buf, count, type, bl_replaying ? MPI_PROC_NULL : dest, tag, comm, request); \
         return rc ? rc : made(buf, count, type, dest, tag, comm, BL_CALL_##name, *request); \
     }
 SEND_INITS(Send_init)
@@ -574,7 +605,7 @@ SEND_INITS(Rsend_init)
 static int logged_Recv_init(void *buf, int count, MPI_Datatype type, int source, int tag, MPI_Comm comm, MPI_Request *request)
 {
     bl_log_entered();
-    int rc = PMPI_Recv_init(buf, count, type, source, tag, comm, request);
+    int rc = PMPI_Recv_init(buf, count, type, bl_replaying ? MPI_PROC_NULL : source, tag, comm, request);
     return rc ? rc : made(buf, count, type, source, tag, comm, BL_CALL_Recv_init, *request);
 }
 
@@ -593,9 +624,10 @@ static int start_receive(persistent *p, MPI_Request *request)
         if (has_to_wait(c, p->peer, p->tag) || lg.watches)
             bl_log_unsupported("MPI_Start of a receive while one from MPI_ANY_SOURCE is open");
         if (feed_one(&w, p->buf, p->count, p->type, p->comm, &p->status, &rc)) be_ready(p);
+        p->missing = bl_replaying && !p->ready;
     }
     bl_request_started(*request);
-    if (p->ready) return rc;
+    if (p->ready || p->missing) return rc;
     rc = PMPI_Start(request);
     if (rc) bl_request_not_started(*request);
     return rc;
@@ -604,7 +636,7 @@ static int start_receive(persistent *p, MPI_Request *request)
 static int start_send(persistent *p, MPI_Request *request)
 {
     bl_live_slot *slot = p->peer == MPI_PROC_NULL ? NULL : sends_on(p->comm, p->peer, p->tag);
-    if (slot && bl_feed_repeats && bl_feed_was_sent(slot)) {
+    if (slot && was_sent(slot)) {
         int rc = repeat(slot, p->buf, p->count, p->type);
         slot->sent--;
         bl_request_started(*request); /* counts it */
@@ -674,7 +706,10 @@ static int probe(int source, int tag, MPI_Comm comm, MPI_Status *status)
     bl_wanted w = wanted(c, source, tag);
     enum bl_how how = probed(&w);
     int rc = MPI_SUCCESS;
-    if (!probe_feed(&w, s)) rc = PMPI_Probe(w.source < 0 ? source : rank_in(c, w.source), w.tag, comm, s);
+    if (bl_replaying && how != BL_KNOWN && is_wild(source)) bl_replay_unknown();
+    int there = probe_feed(&w, s);
+    if (!there && bl_replaying) bl_replay_unknown();
+    if (!there) rc = PMPI_Probe(w.source < 0 ? source : rank_in(c, w.source), w.tag, comm, s);
     if (rc == MPI_SUCCESS && how != BL_KNOWN && is_wild(source)) tell_probe(c, s);
     return rc;
 }
@@ -696,6 +731,7 @@ static int logged_Iprobe(int source, int tag, MPI_Comm comm, int *flag, MPI_Stat
     int rc = MPI_SUCCESS;
     *flag = how == BL_KNOWN;
     if (how == BL_NOTHING) return rc;
+    if (bl_replaying && (how == BL_OPEN || !probe_feed(&w, s))) bl_replay_unknown();
     if (how == BL_KNOWN) return probe_feed(&w, s) ? rc : PMPI_Probe(rank_in(c, w.source), w.tag, comm, s);
     *flag = probe_feed(&w, s);
     if (!*flag) rc = PMPI_Iprobe(source, tag, comm, flag, s);
@@ -706,26 +742,39 @@ static int logged_Iprobe(int source, int tag, MPI_Comm comm, int *flag, MPI_Stat
 
 static int logged_Mprobe(int source, int tag, MPI_Comm comm, MPI_Message *message, MPI_Status *status)
 {
-    (void)source; (void)tag; (void)comm; (void)message; (void)status;
-    bl_log_unsupported("MPI_Mprobe");
+    MPI_Status own, *s = WANTED(status, own);
+    bl_log_entered();
+    bl_log_unlogged("MPI_Mprobe");
+    int rc = PMPI_Mprobe(source, tag, comm, message, s);
+    if (rc == MPI_SUCCESS) bl_message_made(*message, BL_CALL_Mprobe, comm, s);
+    return rc;
 }
 
 static int logged_Improbe(int source, int tag, MPI_Comm comm, int *flag, MPI_Message *message, MPI_Status *status)
 {
-    (void)source; (void)tag; (void)comm; (void)flag; (void)message; (void)status;
-    bl_log_unsupported("MPI_Improbe");
+    MPI_Status own, *s = WANTED(status, own);
+    bl_log_entered();
+    bl_log_unlogged("MPI_Improbe");
+    int rc = PMPI_Improbe(source, tag, comm, flag, message, s);
+    if (rc == MPI_SUCCESS && *flag) bl_message_made(*message, BL_CALL_Improbe, comm, s);
+    return rc;
 }
 
 static int logged_Mrecv(void *buf, int count, MPI_Datatype type, MPI_Message *message, MPI_Status *status)
 {
     bl_log_entered();
-    return PMPI_Mrecv(buf, count, type, message, status); /* of MPI_MESSAGE_NO_PROC, or an error */
+    bl_message_gone(*message);
+    return PMPI_Mrecv(buf, count, type, message, status); /* after belay_recover of MPI_MESSAGE_NO_PROC, or an error */
 }
 
 static int logged_Imrecv(void *buf, int count, MPI_Datatype type, MPI_Message *message, MPI_Request *request)
 {
-    (void)buf; (void)count; (void)type; (void)message; (void)request;
-    bl_log_unsupported("MPI_Imrecv");
+    bl_log_entered();
+    bl_log_unlogged("MPI_Imrecv");
+    bl_message_gone(*message);
+    int rc = PMPI_Imrecv(buf, count, type, message, request);
+    if (rc == MPI_SUCCESS) bl_request_made(*request, BL_REQ_MESSAGE, BL_CALL_Imrecv, MPI_COMM_NULL, 0, 0, 0);
+    return rc;
 }
 
 /* --- completions --- */
@@ -765,6 +814,18 @@ void bl_log_swap(int count, MPI_Request *requests)
         PMPI_Grequest_complete(ours);
         PMPI_Request_free(&ours);
     }
+}
+
+int bl_log_held(int count, const MPI_Request *requests)
+{
+    for (int k = 0; k < count; k++) {
+        if (requests[k] == MPI_REQUEST_NULL) continue;
+        unsigned i = index_of_handle(requests[k]);
+        if (i < lg.watches && lg.watch[i].held) return 1;
+        const persistent *p = persistent_of(bl_request_key(requests[k]));
+        if (p && p->missing) return 1;
+    }
+    return 0;
 }
 
 int bl_log_ready(int count, const MPI_Request *requests)
@@ -823,14 +884,19 @@ static int link_exchange(void *shadow, const void *sendbuf, int sendcount, MPI_D
     return rc ? rc : sent;
 }
 
-bl_tree_link bl_log_link(MPI_Comm comm, const char *call)
+int bl_log_link(MPI_Comm comm, const char *call, bl_tree_link *link)
 {
     const bl_comm *c = bl_comm_of(comm);
+    if (bl_logging.prologue && (!c || !c->shadow)) {
+        bl_log_unlogged(call);
+        return 0;
+    }
     if (!c || !c->shadow)
         bl_log_end_job("%s on a communicator that was made after belay_recover, or by MPI_Comm_idup, or has two groups: with logging=pessimistic it cannot be repeated after a failure", call);
-    bl_tree_link l = { link_send, link_recv, link_exchange, c->shadow, 0, c->size };
-    PMPI_Comm_rank(comm, &l.rank);
-    return l;
+    *link = (bl_tree_link){ link_send, link_recv, link_exchange, c->shadow, 0, c->size };
+    if (bl_replaying) link->rank = bl_replay_rank(c);
+    else PMPI_Comm_rank(comm, &link->rank);
+    return 1;
 }
 
 /* --- in force --- */

@@ -61,7 +61,70 @@ void bl_log_end_job(const char *format, ...)
 
 void bl_log_unsupported(const char *call)
 {
+    if (bl_replaying) bl_replay_cannot(call);
     bl_log_end_job("%s: with logging=pessimistic it cannot be repeated after a failure; run without logging", call);
+}
+
+/* --- before belay_recover: what is done again at every start, with others; kept for a replay, which has none --- */
+
+static void lose_prologue(const char *why)
+{
+    bl_record r = { .a = bl_log_clock(), .kind = BL_EVENT_UNLOGGED, .bytes = strlen(why) };
+    if (!bl_logging.sent) return;
+    (void)bl_journal_append(bl_logging.sent, &r, why);
+    bl_journal_close(bl_logging.sent);
+    bl_logging.sent = bl_logging.events = NULL;
+}
+
+void bl_log_unlogged(const char *call)
+{
+    if (!bl_logging.prologue) bl_log_unsupported(call);
+    lose_prologue(call);
+}
+
+void bl_log_prologue_begin(void)
+{
+    bl_error err = { 0, "" };
+    if (bl_journal_create(bl_rt.store, (uint32_t)bl_rt.rank, "prologue", bl_rt.settings.log_budget, &bl_logging.sent, &err)) bl_end_job(&err);
+    bl_logging.events = bl_logging.sent;
+    bl_logging.prologue = 1;
+    bl_rt.counting = BL_COUNTING_LOGGED;
+    bl_under = &bl_logged_calls;
+}
+
+/* Its members and its shape: what a program can ask of it that is not the same in a process that is alone. */
+void bl_log_comm(const bl_comm *c)
+{
+    int topology = MPI_UNDEFINED, dims = 0, size = c ? c->size : 0;
+    if (!bl_logging.prologue || !bl_logging.sent) return;
+    if (c && c->local) {
+        bl_log_unlogged("an intercommunicator");
+        return;
+    }
+    if (c) PMPI_Topo_test(c->handle, &topology);
+    if (topology == MPI_GRAPH || topology == MPI_DIST_GRAPH) {
+        bl_log_unlogged("a graph topology");
+        return;
+    }
+    if (topology == MPI_CART) PMPI_Cartdim_get(c->handle, &dims);
+    int *shape = malloc(sizeof *shape * ((size_t)size + 3 * (size_t)dims + 1));
+    if (!shape) bl_log_end_job("out of memory for communicators");
+    for (int i = 0; i < size; i++) shape[i] = bl_comm_world_rank(c, i);
+    if (dims) PMPI_Cart_get(c->handle, dims, shape + size, shape + size + dims, shape + size + 2 * dims);
+    bl_outcome_log(BL_EVENT_COMM, bl_log_clock(), size, topology == MPI_CART ? dims : -1, shape, sizeof *shape * ((size_t)size + 2 * (size_t)dims));
+    free(shape);
+}
+
+static void end_prologue(void)
+{
+    bl_record r = { .a = bl_log_clock(), .kind = BL_EVENT_RECOVER };
+    bl_error err = { 0, "" };
+    bl_logging.prologue = 0;
+    if (!bl_logging.sent) return;
+    bl_log_append(bl_logging.sent, &r, "");
+    bl_journal_close(bl_logging.sent);
+    bl_logging.sent = bl_logging.events = NULL;
+    if (bl_journal_retire_before(bl_rt.store, (uint32_t)bl_rt.rank, "prologue", &err)) bl_say("rank %d: %s", bl_rt.rank, err.text);
 }
 
 /* --- beginning --- */
@@ -174,14 +237,12 @@ void bl_log_begin(bl_error *err)
     bl_live_header *h = bl_rt.live.header;
     if (bl_rt.refused) bl_log_unsupported(bl_rt.refused);
     all_or_none(bl_prologue_settled("logging=pessimistic", err), err);
+    end_prologue();
     bl_prologue_forget();
     all_or_none(begin(err), err);
     all_or_none(bl_feed_agree(err), err);
     h->clock_base = h->calls - bl_outcome_clock();
     h->logged = 1;
-    bl_rt.counting = BL_COUNTING_LOGGED;
-    bl_rt.nobody = INT32_MIN;
-    bl_under = &bl_logged_calls;
 }
 
 /* --- what may go --- */
@@ -287,6 +348,7 @@ void bl_log_poll(void)
     delivered list[64];
     MPI_Status s;
     int there = 0, news = 0, bytes;
+    if (!state.settled) return; /* before belay_recover, and in a replay */
     while (PMPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, state.comm, &there, &s) == MPI_SUCCESS && there) {
         PMPI_Recv(list, (int)sizeof list, MPI_BYTE, s.MPI_SOURCE, s.MPI_TAG, state.comm, &s);
         PMPI_Get_count(&s, MPI_BYTE, &bytes);
@@ -314,9 +376,11 @@ static void look_at_room(void)
     else state.asked = 0;
 }
 
-void bl_log_wait_for_room(bl_journal *journal)
+int bl_log_wait_for_room(bl_journal *journal)
 {
     bl_error err = { 0, "" };
+    if (bl_logging.prologue) lose_prologue("more messages than log-budget");
+    if (bl_logging.prologue || !journal) return 0;
     if (bl_journal_error(journal, &err)) bl_end_job(&err);
     int64_t began = bl_ticks_ns();
     ask_for_checkpoints();
@@ -330,6 +394,7 @@ void bl_log_wait_for_room(bl_journal *journal)
             bl_log_end_job("the journal is full and no checkpoint has come for %.0f s: raise log-budget, or checkpoint more often",
                            bl_rt.settings.align_timeout_s);
     }
+    return 1;
 }
 
 /* The live table is not forced: a call that has shown nothing becomes an event before others can know of it. */
@@ -337,6 +402,7 @@ void bl_log_force(void)
 {
     bl_error err;
     bl_record r = { .a = bl_log_clock(), .kind = BL_EVENT_CLOCK };
+    if (bl_logging.prologue || bl_replaying) return;
     if (bl_logging.unsaid) bl_log_append(bl_logging.events, &r, "");
     bl_logging.unsaid = 0;
     if (bl_journal_stable(bl_logging.events, &err)) bl_end_job(&err);
@@ -371,7 +437,7 @@ void bl_log_finish(void)
     if (state.comm == MPI_COMM_NULL || bl_rt.settings.logging == BL_LOGGING_NONE) return;
     for (unsigned turn = 0; bl_loose_pending(); turn++) bl_pause_briefly(turn);
     PMPI_Barrier(state.comm);
-    if (bl_log_on()) bl_log_poll();
+    bl_log_poll();
     bl_layout_finish();
     PMPI_Comm_free(&state.comm);
 }
@@ -379,7 +445,7 @@ void bl_log_finish(void)
 void bl_log_free(void)
 {
     if (bl_logging.sent) bl_journal_close(bl_logging.sent);
-    if (bl_logging.events) bl_journal_close(bl_logging.events);
+    if (bl_logging.events && bl_logging.events != bl_logging.sent) bl_journal_close(bl_logging.events);
     for (unsigned k = 0; k < state.kepts; k++) free(state.kept[k].received);
     for (unsigned k = 0; k < state.stretches; k++) free(state.stretch[k].sent);
     free(state.kept);

@@ -6,17 +6,20 @@
 
 struct bl_logging {
     bl_journal *sent, *events;
+    int prologue;            /* before belay_recover: both are one journal, which only `belay replay` reads */
     int unsaid;              /* calls have shown nothing since the last event: what the live table alone knows */
     uint64_t cut_at;         /* where the events after the checkpoint being taken begin */
 };
 extern struct bl_logging bl_logging;
 
-/* There is no room, or the disk says no: waits for room, with one warning; ends the job when none comes. */
-void bl_log_wait_for_room(bl_journal *journal);
+/* There is no room, or the disk says no: waits for room, with one warning; ends the job when none comes.  0: of the prologue
+ * there will be no more. */
+int bl_log_wait_for_room(bl_journal *journal);
 
 static inline void bl_log_append(bl_journal *journal, const bl_record *record, const void *payload)
 {
-    while (__builtin_expect(bl_journal_append(journal, record, payload) != 0, 0)) bl_log_wait_for_room(journal);
+    while (__builtin_expect(!journal || bl_journal_append(journal, record, payload) != 0, 0))
+        if (!bl_log_wait_for_room(journal)) return;
 }
 
 void bl_log_poll(void);     /* now and then: what others say they do not need any more */

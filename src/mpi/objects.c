@@ -234,7 +234,7 @@ BELAY_API int MPI_File_open(MPI_Comm comm, const char *filename, int amode, MPI_
 {
     int how = bl_enter();
     if (!how) return PMPI_File_open(comm, filename, amode, info, fh);
-    if (how == BL_ENTERED_LOGGED) bl_log_unsupported("MPI_File_open after belay_recover");
+    if (how == BL_ENTERED_LOGGED) bl_log_unlogged("MPI_File_open");
     int rank = 1;
     bl_collective(comm);
     bl_wait_begin();

@@ -1,6 +1,7 @@
 /* outcome.c - what a call has shown the program that it could not have foreseen: appended to the journal "events" before the
  * program sees it, and looked up when the call is made again. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,6 +105,42 @@ int bl_outcome_load(uint32_t checkpoint, bl_error *err)
     return BELAY_OK;
 }
 
+/* The program does the same before belay_recover in every incarnation: any will do that came there. */
+int bl_outcome_load_prologue(uint32_t *incarnation, bl_error *err)
+{
+    bl_record r;
+    const char *payload;
+    char why[80] = "";
+    int more, whole = 0, rc = bl_journal_read_open(bl_rt.store, (uint32_t)bl_rt.rank, "prologue", &past.reader, err);
+    uint32_t reading = 0;
+    if (rc == BELAY_ERR_NONE) return bl_fail(err, rc, "rank %d has left no journal: it can be replayed only when the job ran with logging", bl_rt.rank);
+    while (rc == BELAY_OK && (more = bl_journal_next(past.reader, &r, &payload, err)) != 0) {
+        if (more < 0) return err->code;
+        if (reading != bl_journal_read_incarnation(past.reader) && whole) break;
+        if (reading != bl_journal_read_incarnation(past.reader)) past.events = 0;
+        reading = bl_journal_read_incarnation(past.reader);
+        if (r.kind == BL_EVENT_RECOVER) {
+            whole = 1;
+            past.known = r.a;
+            *incarnation = reading;
+        } else if (r.kind == BL_EVENT_UNLOGGED) {
+            snprintf(why, sizeof why, "%.*s", r.bytes < sizeof why ? (int)r.bytes : (int)sizeof why - 1, payload);
+        } else if (r.kind != BL_EVENT_SENT && add(&r, payload)) {
+            rc = bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the events of the journal");
+        }
+    }
+    if (rc == BELAY_OK && !whole && why[0])
+        return bl_fail(err, BELAY_ERR_REFUSED, "what rank %d did before belay_recover cannot be replayed alone: %s", bl_rt.rank, why);
+    if (rc == BELAY_OK && !whole) return bl_fail(err, BELAY_ERR_NONE, "rank %d never came to belay_recover: there is nothing to replay", bl_rt.rank);
+    if (past.events) qsort(past.event, past.events, sizeof *past.event, by_clock);
+    return rc;
+}
+
+uint64_t bl_outcome_known(void)
+{
+    return past.known;
+}
+
 void bl_outcome_free(void)
 {
     if (past.reader) bl_journal_read_close(past.reader);
@@ -141,7 +178,9 @@ int belay_nondeterministic(void *value, size_t size)
     }
     if (!bl_log_on()) return BELAY_OK;
     bl_log_entered();
-    if (bl_outcome_of(BL_EVENT_VALUE, bl_log_clock(), &seen) != BL_KNOWN) {
+    enum bl_how how = bl_outcome_of(BL_EVENT_VALUE, bl_log_clock(), &seen);
+    if (bl_replaying && how != BL_KNOWN) bl_replay_unknown();
+    if (how != BL_KNOWN) {
         bl_outcome_log(BL_EVENT_VALUE, bl_log_clock(), 0, 0, value, size);
         return BELAY_OK;
     }
@@ -160,5 +199,6 @@ BELAY_API double MPI_Wtime(void)
 void bl_outcome_log(enum bl_event kind, uint64_t clock, int c, int d, const void *payload, size_t bytes)
 {
     bl_record r = { .a = clock, .b = bl_rt.checkpoint, .c = c, .d = d, .kind = kind, .bytes = bytes };
+    if (bl_replaying) return;
     bl_log_append(bl_logging.events, &r, payload);
 }

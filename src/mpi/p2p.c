@@ -300,6 +300,7 @@ static int tested_some(int incount, MPI_Request requests[], int *outcount, int i
 
 static int wait_one(MPI_Request *request, MPI_Status *status)
 {
+    if (bl_replaying && bl_log_held(1, request)) bl_replay_unknown();
     MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     MPI_Request handle = *request;
     int rc = PMPI_Wait(request, s);
@@ -324,7 +325,9 @@ BELAY_API int MPI_Wait(MPI_Request *request, MPI_Status *status)
 static enum bl_how event_of(enum bl_event event, bl_seen *seen, int count, MPI_Request *requests)
 {
     bl_log_swap(count, requests);
-    return bl_outcome_of(event, bl_log_clock(), seen);
+    enum bl_how how = bl_outcome_of(event, bl_log_clock(), seen);
+    if (bl_replaying && how == BL_OPEN) bl_replay_unknown();
+    return how;
 }
 
 static void log_event(enum bl_event event, int value, const void *payload, size_t bytes)
@@ -448,6 +451,7 @@ static int logged_status(MPI_Request request, int *flag, MPI_Status *status)
     int rc = MPI_SUCCESS;
     *flag = 0;
     if (how == BL_NOTHING) return rc;
+    if (bl_replaying && bl_log_held(1, &handle)) bl_replay_unknown();
     for (unsigned turn = 0; rc == MPI_SUCCESS && !*flag && (how == BL_KNOWN || turn == 0); turn++) {
         if (turn > 0) bl_pause_briefly(turn);
         rc = PMPI_Request_get_status(handle, flag, s);
@@ -476,6 +480,7 @@ static int wait_all_with_statuses(int count, MPI_Request requests[], MPI_Status 
 
 static int wait_all(int count, MPI_Request requests[], MPI_Status statuses[])
 {
+    if (bl_replaying && bl_log_held(count, requests)) bl_replay_unknown();
     if (bl_scratch(count)) return PMPI_Waitall(count, requests, statuses);
     if (bl_rt.wanting) return wait_all_with_statuses(count, requests, statuses);
     remember(count, requests);
@@ -583,7 +588,7 @@ BELAY_API int MPI_Cancel(MPI_Request *request)
 {
     int how = bl_enter();
     if (!how) return PMPI_Cancel(request);
-    if (how == BL_ENTERED_LOGGED) bl_log_unsupported("MPI_Cancel");
+    if (how == BL_ENTERED_LOGGED) bl_log_unlogged("MPI_Cancel");
     bl_request_cancelled(*request);
     int rc = PMPI_Cancel(request);
     bl_leave();
@@ -618,7 +623,7 @@ BELAY_API int MPI_Comm_idup(MPI_Comm comm, MPI_Comm *newcomm, MPI_Request *reque
 {
     int how = bl_enter();
     if (!how) return PMPI_Comm_idup(comm, newcomm, request);
-    if (how == BL_ENTERED_LOGGED) bl_log_unsupported("MPI_Comm_idup");
+    if (how == BL_ENTERED_LOGGED) bl_log_unlogged("MPI_Comm_idup");
     int rc = PMPI_Comm_idup(comm, newcomm, request);
     bl_comm *made = rc == MPI_SUCCESS ? bl_comm_copied(comm) : NULL;
     if (made) bl_request_idup(*request, made, newcomm);
@@ -641,7 +646,7 @@ BELAY_API int MPI_Comm_disconnect(MPI_Comm *comm)
 {
     int how = bl_enter();
     if (!how) return PMPI_Comm_disconnect(comm);
-    if (how == BL_ENTERED_LOGGED) bl_log_unsupported("MPI_Comm_disconnect");
+    if (how == BL_ENTERED_LOGGED) bl_log_unlogged("MPI_Comm_disconnect");
     bl_comm_freed(*comm);
     bl_wait_begin();
     int rc = PMPI_Comm_disconnect(comm);

@@ -277,7 +277,7 @@ int belay_recover(belay_status *status)
         return bl_failed(BELAY_ERR_ARG, &err);
     }
     belay_status s = { .ranks = bl_rt.ranks, .incarnation = (int)bl_rt.incarnation };
-    if (resuming) {
+    if (resuming || (bl_replaying && bl_rt.restore)) {
         bl_point(BL_POINT_recover);
         int mine = bl_rt.restore && compare(&err) != 0;
         if (agree(mine)) return cannot_restore(mine, &err);
@@ -296,9 +296,11 @@ int belay_recover(belay_status *status)
         bl_point(BL_POINT_restored);
     }
     if (bl_rt.settings.protocol == BL_PROTOCOL_INDUCED) bl_resend(&err);
-    if (bl_rt.settings.logging != BL_LOGGING_NONE) bl_log_begin(&err);
+    if (bl_replaying) bl_replay_recovered(&err);
+    else if (bl_rt.settings.logging != BL_LOGGING_NONE) bl_log_begin(&err);
     bl_rt.attention = bl_rt.live.header->safe_point + 1;
     bl_rt.recovered = 1;
     if (status) *status = s;
+    if (bl_replaying) bl_replay_ready();
     return BELAY_OK;
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mpi/runtime.h"
+#include "mpi/log.h"
 
 /* One write() per line, so that lines of different ranks do not mix. */
 static void write_line(const char *line)
@@ -40,6 +40,7 @@ int bl_failed(int code, const bl_error *err)
 
 void bl_end_job(const bl_error *err)
 {
+    if (bl_replaying) bl_replay_failed(err);
     bl_say("rank %d: %s", bl_rt.rank, err->text);
     bl_count_no_more();
     if (bl_rt.live.header) bl_rt.live.header->state = BL_LIVE_REFUSED;

@@ -19,9 +19,9 @@ function waits(name, args) {
 }
 
 # The same where something is left to do when it was successful.
-function then(name, args, what, may_wait) {
+function then(name, args, what, may_wait, replayed) {
     if (may_wait) print "    bl_wait_begin();"
-    print "    int rc = P" name "(" args ");"
+    print "    int rc = " replayed "P" name "(" args ");"
     if (may_wait) print "    bl_wait_end();"
     print "    if (rc == MPI_SUCCESS) " what
     print "    bl_leave();"
@@ -63,12 +63,12 @@ function then(name, args, what, may_wait) {
         print "    if (!how) return P" name "(" args ");"
         if (class == "coll" && short !~ /^Neighbor/) {
             inner = args; sub(/, comm$/, "", inner); if (inner == "comm") inner = ""
-            print "    if (how == BL_ENTERED_LOGGED) {"
-            print "        bl_tree_link link = bl_log_link(comm, \"" name "\");"
+            print "    bl_tree_link link;"
+            print "    if (how == BL_ENTERED_LOGGED && bl_log_link(comm, \"" name "\", &link))"
             print "        return bl_tree_" short "(&link" (inner != "" ? ", " inner : "") ");"
-            print "    }"
         } else if (class != "ifile" || short ~ /_all$/) {
-            print "    if (how == BL_ENTERED_LOGGED) bl_log_unsupported(\"" name (class == "comm" ? " after belay_recover" : "") "\");"
+            if (class != "comm") print "    if (how == BL_ENTERED_LOGGED) bl_log_unlogged(\"" name "\");"
+            else print "    if (how == BL_ENTERED_LOGGED && bl_rt.recovered) bl_log_unsupported(\"" name " after belay_recover\");"
         }
     } else if (class ~ /^(send|isend|init|probe)$/) print "    if (!bl_enter_message()) return bl_under->" short "(" args ");"
     else print "    if (!bl_enter()) return P" name "(" args ");"
@@ -98,7 +98,7 @@ function then(name, args, what, may_wait) {
         if (sub(/, info,/, ", own,", informed)) print "    MPI_Info own = bl_info_kept(info);"
         made = params ~ /local_comm/ ? "bl_comm_bridged(*" last ", local_comm);" \
             : "bl_comm_made(*" last ", " (params ~ /intercomm,/ ? "intercomm" : "comm") ", " (params ~ /int tag/ ? "tag" : 0) ");"
-        then(name, informed, made (informed != args ? "\n    bl_info_done(own, info);" : ""), 1)
+        then(name, informed, made (informed != args ? "\n    bl_info_done(own, info);" : ""), 1, "bl_replaying ? bl_replay_comm(\"" name "\", " last ") : ")
     } else if (class == "join") {
         print "    bl_refuse(\"" name "\", " (params ~ /MPI_Comm comm/ ? "comm" : "MPI_COMM_NULL") ");"
         if (params ~ /MPI_Comm comm/) print "    bl_collective(comm);"
