@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "mpi/checkpoint.h"
+#include "mpi/log.h"
 #include "mpi/ride.h"
 #include "util/clock.h"
 
@@ -91,6 +92,11 @@ static int attend(uint64_t safe_point, belay_status *status)
         bl_fail(&err, BELAY_ERR_ARG, "belay_checkpoint: call belay_recover once before the first safe point");
         if (bl_rt.restore) bl_end_job(&err); /* it would go on from the start over the state of an unfinished job */
         return bl_failed(BELAY_ERR_ARG, &err);
+    }
+    if (bl_rt.settings.logging != BL_LOGGING_NONE && !bl_log_begun()) bl_log_first_safe_point();
+    if (bl_replaying) { /* nothing is due */
+        bl_rt.attention = UINT64_MAX;
+        return BELAY_OK;
     }
     if (!bl_rt.compute_since_ns) first_safe_point(safe_point);
 

@@ -23,6 +23,7 @@ static struct feed {
     lane *in[BUCKETS], *out[BUCKETS];
     uint64_t *until;         /* [channel_slots] messages up to this one are not sent again */
     uint64_t *next;          /* [channel_slots] that has to come next, while they are loaded */
+    uint64_t left, repeats;  /* until the first safe point: what will be left */
     bl_journal_reader **reader; /* [ranks] what the messages point into */
 } feed;
 
@@ -250,6 +251,20 @@ int bl_feed_agree(bl_error *err)
     free(mine);
     free(theirs);
     return rc;
+}
+
+/* What is sent and received before the first safe point is of no journal. */
+void bl_feed_rest(void)
+{
+    feed.left = bl_feed_left;
+    feed.repeats = bl_feed_repeats;
+    bl_feed_left = bl_feed_repeats = 0;
+}
+
+void bl_feed_wake(void)
+{
+    bl_feed_left = feed.left;
+    bl_feed_repeats = feed.repeats;
 }
 
 /* --- receiving --- */

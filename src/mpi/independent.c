@@ -204,6 +204,7 @@ int bl_independent_attend(uint64_t safe_point, belay_status *status)
     int stop = bl_rt.asked && bl_rt.live.header->state != BL_LIVE_STOPPED;
     int64_t began = bl_ticks_ns();
     int due = bl_pace_at(&pace, safe_point, began, stop || asked), rc;
+    if (due && logging() && !bl_log_all_begun()) return BELAY_OK; /* at the next */
     asked = 0;
     if (!due && !induced()) return BELAY_OK;
     rc = induced() ? bl_induced_attend(safe_point, due, &status->taken) : take(safe_point);

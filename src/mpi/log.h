@@ -11,9 +11,14 @@
  * receives come from the journals as far as these go, then from MPI; those it sends are left out as far as its journal or the
  * receiver's checkpoint goes, and compared with what was sent.  Both ends read the same journal, so they agree without a word.
  *
- * Every call has a clock: its number since belay_recover.  It lives in the mapped live table, so how many calls were made is
+ * Every call has a clock: its number since the first safe point.  It lives in the mapped live table, so how many calls were made is
  * known after a death: of a call before the last that has no event nothing was seen (a test was false), and no event is
- * needed for that.  Logging begins at belay_recover; what is before it is done again at every start and not logged.
+ * needed for that.
+ *
+ * Logging begins at the first safe point: a restarted program comes from belay_recover to the safe point of its checkpoint.
+ * What is before it, the prologue, is done again by all ranks at every start.  Its part after belay_recover may not depend on
+ * what was restored, or ranks at different steps would talk to each other; so what is sent there is compared with what was
+ * sent there at the start before.  The prologue is kept in a journal of its own, for a replay, which has no other ranks.
  */
 #ifndef BL_MPI_LOG_H
 #define BL_MPI_LOG_H
@@ -25,13 +30,16 @@
 int bl_log_init(bl_error *err);                  /* in MPI_Init: refuses what it cannot do */
 int bl_log_choose(uint32_t *checkpoint, bl_error *err); /* our newest checkpoint that can be read, opened; 0: from the start */
 void bl_log_begin(bl_error *err);                /* in belay_recover, collective; ends the job when something is missing */
+void bl_log_first_safe_point(void);              /* logging begins */
+int bl_log_begun(void);
+int bl_log_all_begun(void);                      /* as far as we know; before, no checkpoint is taken */
 int bl_log_checkpoint(uint32_t checkpoint, bl_error *err); /* before its snapshot is written */
 void bl_log_kept(uint32_t checkpoint);           /* it exists */
 void bl_log_finish(void);                        /* when all ranks have come to MPI_Finalize, before it */
 void bl_log_free(void);
 void bl_log_end_job(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 void bl_log_unsupported(const char *call) __attribute__((noreturn));       /* ends the job: this call cannot be logged */
-void bl_log_unlogged(const char *call);          /* the same after belay_recover; before, `belay replay` cannot repeat it */
+void bl_log_unlogged(const char *call);          /* the same once logging has begun; before, `belay replay` cannot repeat it */
 void bl_log_prologue_begin(void);                /* at the end of MPI_Init */
 void bl_log_comm(const bl_comm *comm);           /* a communicator was made; NULL: not for us */
 extern const struct bl_under bl_logged_calls;    /* logged.c: in force from bl_log_begin on */
@@ -64,6 +72,8 @@ typedef struct bl_wanted {   /* by a receive: world ranks; MPI_ANY_SOURCE, MPI_A
 int bl_feed_load(bl_error *err);                 /* from all journals "sent"; after the counters are those of the checkpoint */
 int bl_feed_load_prologue(uint32_t incarnation, bl_error *err); /* the same of what was before belay_recover */
 uint64_t *bl_feed_until(void);                   /* [channel_slots] a copy, malloc'ed: the last message in our journal */
+void bl_feed_rest(void);                         /* nothing of it until bl_feed_wake */
+void bl_feed_wake(void);
 int bl_feed_agree(bl_error *err);                /* collective: what our receivers' checkpoints hold need not be sent again */
 void bl_feed_free(void);
 extern uint64_t bl_feed_left;                    /* messages that are still to be received */
@@ -75,7 +85,7 @@ const bl_fed *bl_feed_sent(const bl_live_slot *slot, uint64_t number); /* NULL: 
 
 /* --- outcome.c --- */
 enum bl_event { BL_EVENT_MATCHED = 1, BL_EVENT_FLAG, BL_EVENT_INDEX, BL_EVENT_SOME, BL_EVENT_PROBED, BL_EVENT_VALUE,
-                BL_EVENT_CHECKPOINT, BL_EVENT_SENT, BL_EVENT_CLOCK, BL_EVENT_COMM, BL_EVENT_RECOVER, BL_EVENT_UNLOGGED };
+                BL_EVENT_CHECKPOINT, BL_EVENT_SENT, BL_EVENT_CLOCK, BL_EVENT_COMM, BL_EVENT_BEGUN, BL_EVENT_UNLOGGED };
 enum bl_how { BL_OPEN, BL_NOTHING, BL_KNOWN };   /* not decided yet; the program saw nothing; it saw this */
 typedef struct bl_seen {
     int32_t c, d;            /* source, tag; or index; or count */
@@ -85,6 +95,8 @@ typedef struct bl_seen {
 
 int bl_outcome_load(uint32_t checkpoint, bl_error *err); /* sets bl_rt's clock to that of the checkpoint */
 int bl_outcome_load_prologue(uint32_t *incarnation, bl_error *err); /* of the newest incarnation that came to belay_recover */
+void bl_outcome_rest(void);                      /* nothing is known until bl_outcome_wake */
+void bl_outcome_wake(void);
 uint64_t bl_outcome_known(void);                 /* of the last call of which anything is known */
 void bl_outcome_free(void);
 enum bl_how bl_outcome_of(enum bl_event event, uint64_t clock, bl_seen *seen);
@@ -114,8 +126,7 @@ int bl_replay_comm(const char *call, MPI_Comm *newcomm); /* what a call that mak
 int bl_replay_members(MPI_Comm comm, int *size, int **world); /* malloc'ed, NULL: the identity; 0: out of memory */
 int bl_replay_rank(const bl_comm *comm);
 void bl_replay_choose(bl_error *err);            /* our checkpoint, opened */
-void bl_replay_recovered(bl_error *err);         /* in belay_recover, before the program goes on */
-void bl_replay_ready(void);                      /* at its end */
+void bl_replay_first_safe_point(bl_error *err);         /* at the first safe point, before the program goes on */
 void bl_replay_call(void);                       /* the call after the last that is known, or the one to stop at */
 void bl_replay_unknown(void) __attribute__((noreturn));              /* what this call has shown is in no journal */
 void bl_replay_cannot(const char *call) __attribute__((noreturn));

@@ -78,11 +78,27 @@ static int rank_in(const bl_comm *c, int world)
 
 /* --- sends --- */
 
+/* Between belay_recover and the first safe point. */
+static void note_between(const bl_record *r, const void *buf, int count, MPI_Datatype type)
+{
+    uint64_t channel[4] = { r->a, (uint64_t)(uint32_t)r->c << 32 | (uint32_t)r->d, r->bytes, bl_logging.between };
+    uint64_t seed = XXH3_64bits(channel, sizeof channel);
+    bl_room room;
+    if (!r->bytes || bl_layout_of(type)->contiguous) {
+        bl_logging.between = XXH3_64bits_withSeed(buf, r->bytes, seed);
+        return;
+    }
+    if (bl_room_take(&room, (size_t)r->bytes)) bl_log_end_job("out of memory for a message");
+    if (bl_pack(buf, count, type, room.at, (size_t)r->bytes) == MPI_SUCCESS) bl_logging.between = XXH3_64bits_withSeed(room.at, r->bytes, seed);
+    bl_room_give(&room);
+}
+
 static void append(const bl_live_slot *slot, const void *buf, int count, MPI_Datatype type)
 {
     const bl_layout *l = bl_layout_of(type);
     bl_record r = { .a = slot->comm, .b = slot->sent, .c = slot->peer, .d = slot->tag, .kind = BL_EVENT_SENT,
                     .bytes = (uint64_t)l->size * (uint64_t)count };
+    if (__builtin_expect(bl_logging.prologue, 0) && bl_rt.recovered) note_between(&r, buf, count, type);
     if (__builtin_expect(l->contiguous || !r.bytes, 1)) {
         bl_log_append(bl_logging.sent, &r, buf);
         return;

@@ -1,4 +1,4 @@
-/* logging.c - message logging from belay_recover to MPI_Finalize: the journals, the checkpoints that cut them, and what may go.
+/* logging.c - message logging from the first safe point to MPI_Finalize: the journals, the checkpoints that cut them, and what may go.
  *
  * A message may go from its sender's journal when the oldest checkpoint that its receiver keeps holds it as delivered; the
  * receiver says so when it has taken a checkpoint.  With a journal of all messages the line of any failure is the newest
@@ -26,6 +26,7 @@ struct bl_logging bl_logging;
 typedef struct kept {        /* one of our checkpoints that is kept */
     uint32_t checkpoint;
     int here;                /* of this incarnation */
+    uint64_t clock;
     uint64_t events_at;      /* where its events begin */
     uint64_t *received;      /* [channel_slots] */
 } kept;
@@ -37,6 +38,10 @@ typedef struct stretch {     /* of the journal "sent", between two checkpoints o
 
 static struct state {
     MPI_Comm comm;
+    bl_journal *sent, *events; /* from the first safe point on those of bl_logging */
+    uint64_t *crossing;      /* [2][ranks] messages before their first safe point: sent by us; to us, once they have said so */
+    uint64_t *crossed;       /* [ranks] those received */
+    MPI_Request exchange;    /* of these */
     kept *kept;              /* [kepts] oldest first */
     unsigned kepts, room;
     uint64_t *told;          /* [channel_slots] what we have said is delivered */
@@ -44,6 +49,7 @@ static struct state {
     uint64_t *before;        /* [channel_slots] the last that is in a journal of an incarnation before; NULL: none is */
     stretch stretch[STRETCHES];
     unsigned stretches;
+    int older_events_gone;   /* those of incarnations before */
     int asked;               /* the others, for checkpoints, since the journal was last under its limit */
 } state;
 
@@ -65,7 +71,7 @@ void bl_log_unsupported(const char *call)
     bl_log_end_job("%s: with logging=pessimistic it cannot be repeated after a failure; run without logging", call);
 }
 
-/* --- before belay_recover: what is done again at every start, with others; kept for a replay, which has none --- */
+/* --- the prologue: what is done again at every start, with the others; kept for a replay, which has none --- */
 
 static void lose_prologue(const char *why)
 {
@@ -117,14 +123,18 @@ void bl_log_comm(const bl_comm *c)
 
 static void end_prologue(void)
 {
-    bl_record r = { .a = bl_log_clock(), .kind = BL_EVENT_RECOVER };
+    bl_record r = { .a = bl_log_clock(), .kind = BL_EVENT_BEGUN };
     bl_error err = { 0, "" };
     bl_logging.prologue = 0;
     if (!bl_logging.sent) return;
     bl_log_append(bl_logging.sent, &r, "");
     bl_journal_close(bl_logging.sent);
-    bl_logging.sent = bl_logging.events = NULL;
     if (bl_journal_retire_before(bl_rt.store, (uint32_t)bl_rt.rank, "prologue", &err)) bl_say("rank %d: %s", bl_rt.rank, err.text);
+}
+
+int bl_log_begun(void)
+{
+    return !bl_logging.prologue;
 }
 
 /* --- beginning --- */
@@ -192,7 +202,7 @@ static int keep(uint32_t checkpoint, uint64_t events_at, int here)
         state.kept = bigger;
         state.room = room;
     }
-    kept k = { checkpoint, here, events_at, copy_of_counters(1) };
+    kept k = { checkpoint, here, here ? bl_log_clock() : 0, events_at, copy_of_counters(1) };
     if (!k.received) return -1;
     state.kept[state.kepts++] = k;
     return 0;
@@ -201,9 +211,9 @@ static int keep(uint32_t checkpoint, uint64_t events_at, int here)
 static int open_journals(bl_error *err)
 {
     uint32_t rank = (uint32_t)bl_rt.rank;
-    int rc = bl_journal_create(bl_rt.store, rank, "sent", bl_rt.settings.log_budget, &bl_logging.sent, err);
+    int rc = bl_journal_create(bl_rt.store, rank, "sent", bl_rt.settings.log_budget, &state.sent, err);
     if (rc == BELAY_OK)
-        rc = bl_journal_create(bl_rt.store, rank, "events", bl_rt.settings.log_budget, &bl_logging.events, err);
+        rc = bl_journal_create(bl_rt.store, rank, "events", bl_rt.settings.log_budget, &state.events, err);
     state.told = counters();
     state.settled = counters();
     if (rc == BELAY_OK && (!state.told || !state.settled)) rc = out_of_memory(err);
@@ -216,9 +226,33 @@ static int open_journals(bl_error *err)
     return rc;
 }
 
+static int ever_logged(void)
+{
+    bl_live_header h;
+    bl_error ignored;
+    for (uint32_t i = 0; i < bl_rt.incarnation; i++)
+        if (!bl_live_read_header(bl_rt.store, (uint32_t)bl_rt.rank, i, &h, &ignored) && h.logged) return 1;
+    return 0;
+}
+
+/* Before all ranks have come to their first safe point there is no checkpoint; those that had not will do again what they did,
+ * and with whom: then all do. */
+static int forget_a_false_start(bl_error *err)
+{
+    uint32_t rank = (uint32_t)bl_rt.rank, logged[2] = { (uint32_t)!ever_logged(), !bl_rt.checkpoint }, worst[2];
+    if (bl_rt.incarnation == 0) return BELAY_OK;
+    PMPI_Allreduce(logged, worst, 2, MPI_UINT32_T, MPI_MAX, bl_rt.private_comm);
+    PMPI_Allreduce(&logged[1], &worst[1], 1, MPI_UINT32_T, MPI_MIN, bl_rt.private_comm);
+    if (!worst[0] || !worst[1]) return BELAY_OK; /* all came there; or somebody has a checkpoint, so all did */
+    int rc = bl_journal_retire_before(bl_rt.store, rank, "sent", err);
+    return rc ? rc : bl_journal_retire_before(bl_rt.store, rank, "events", err);
+}
+
 static int begin(bl_error *err)
 {
-    int rc = bl_outcome_load(bl_rt.checkpoint, err);
+    int rc = forget_a_false_start(err);
+    PMPI_Barrier(bl_rt.private_comm); /* all read the journals of all */
+    if (rc == BELAY_OK) rc = bl_outcome_load(bl_rt.checkpoint, err);
     if (rc == BELAY_OK) rc = bl_feed_load(err);
     if (rc == BELAY_OK) rc = open_journals(err);
     return rc;
@@ -234,14 +268,88 @@ static void all_or_none(int rc, bl_error *err)
 
 void bl_log_begin(bl_error *err)
 {
-    bl_live_header *h = bl_rt.live.header;
     if (bl_rt.refused) bl_log_unsupported(bl_rt.refused);
     all_or_none(bl_prologue_settled("logging=pessimistic", err), err);
-    end_prologue();
     bl_prologue_forget();
     all_or_none(begin(err), err);
     all_or_none(bl_feed_agree(err), err);
+    bl_feed_rest();
+    bl_outcome_rest();
+}
+
+/* A rank that is at step 50 may not exchange with one at step 40: what is sent here has to be what was sent here before. */
+static void check_between(void)
+{
+    bl_live_header h;
+    bl_error ignored;
+    if (!bl_rt.checkpoint) return; /* nothing was restored */
+    for (uint32_t i = bl_rt.incarnation; i-- > 0;) {
+        if (bl_live_read_header(bl_rt.store, (uint32_t)bl_rt.rank, i, &h, &ignored) || !h.logged) continue;
+        if (h.between == (uint32_t)bl_logging.between) return;
+        bl_log_end_job("what it sends between belay_recover and its first safe point is not what it sent there when it started: with message logging the ranks go on from different steps, so belay_checkpoint has to come at the beginning of the loop, before anything that depends on the restored state is sent");
+    }
+}
+
+/* Nobody's message may be received on the other side of a first safe point; when all have come to theirs it is known. */
+static void count_crossing(void)
+{
+    size_t ranks = (size_t)bl_rt.ranks;
+    state.crossing = calloc(2 * ranks, sizeof *state.crossing);
+    state.crossed = calloc(ranks, sizeof *state.crossed);
+    if (!state.crossing || !state.crossed) bl_log_end_job("out of memory for message logging");
+    for (uint32_t i = 0; i < bl_rt.live.header->channel_slots; i++) {
+        const bl_live_slot *s = &bl_rt.live.slot[i];
+        if (!s->comm) continue;
+        state.crossing[s->peer] += s->sent - s->at_sent;
+        state.crossed[s->peer] += s->received - s->at_received;
+    }
+    PMPI_Ialltoall(state.crossing, 1, MPI_UINT64_T, state.crossing + ranks, 1, MPI_UINT64_T, state.comm, &state.exchange);
+}
+
+/* At the end a rank may never have come to a safe point. */
+static void look_at_crossing(int at_end)
+{
+    int done = 0;
+    if (!state.crossing) return;
+    if (at_end) PMPI_Wait(&state.exchange, MPI_STATUS_IGNORE);
+    else PMPI_Test(&state.exchange, &done, MPI_STATUS_IGNORE);
+    if (!at_end && !done) return;
+    for (int r = 0; !at_end && r < bl_rt.ranks; r++)
+        if (state.crossing[bl_rt.ranks + r] != state.crossed[r])
+            bl_log_end_job("rank %d sent %" PRIu64 " messages to this rank before its first safe point, of which %" PRIu64 " were received before ours: with message logging nothing may be under way at the first safe point",
+                           r, state.crossing[bl_rt.ranks + r], state.crossed[r]);
+    free(state.crossing);
+    free(state.crossed);
+    state.crossing = state.crossed = NULL;
+}
+
+int bl_log_all_begun(void)
+{
+    look_at_crossing(0);
+    return !state.crossing;
+}
+
+void bl_log_first_safe_point(void)
+{
+    bl_live_header *h = bl_rt.live.header;
+    bl_error err = { 0, "" };
+    if (bl_replaying) {
+        bl_replay_first_safe_point(&err);
+        return;
+    }
+    if (bl_rt.refused) bl_log_unsupported(bl_rt.refused);
+    if (bl_rt.active) bl_log_end_job("at the first safe point a request is not completed: with message logging nothing may be under way there");
+    check_between();
+    end_prologue();
+    count_crossing();
+    bl_prologue_forget();
+    bl_logging.sent = state.sent;
+    bl_logging.events = state.events;
+    state.sent = state.events = NULL;
+    bl_feed_wake();
+    bl_outcome_wake();
     h->clock_base = h->calls - bl_outcome_clock();
+    h->between = (uint32_t)bl_logging.between;
     h->logged = 1;
 }
 
@@ -270,7 +378,11 @@ static void oldest_kept_goes(void)
     const kept *oldest = &state.kept[0];
     if (!oldest->here) return;
     int rc = bl_journal_retire(bl_logging.events, oldest->events_at, &err);
-    if (rc == BELAY_OK && !gone.here) rc = bl_journal_retire_before(bl_rt.store, (uint32_t)bl_rt.rank, "events", &err);
+    /* A checkpoint taken while what was done before is done again does not have all of that. */
+    if (rc == BELAY_OK && !state.older_events_gone && oldest->clock >= bl_outcome_known()) {
+        rc = bl_journal_retire_before(bl_rt.store, (uint32_t)bl_rt.rank, "events", &err);
+        state.older_events_gone = 1;
+    }
     if (rc) bl_say("rank %d: %s", bl_rt.rank, err.text);
 }
 
@@ -348,7 +460,8 @@ void bl_log_poll(void)
     delivered list[64];
     MPI_Status s;
     int there = 0, news = 0, bytes;
-    if (!state.settled) return; /* before belay_recover, and in a replay */
+    if (bl_logging.prologue || bl_replaying) return;
+    look_at_crossing(0);
     while (PMPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, state.comm, &there, &s) == MPI_SUCCESS && there) {
         PMPI_Recv(list, (int)sizeof list, MPI_BYTE, s.MPI_SOURCE, s.MPI_TAG, state.comm, &s);
         PMPI_Get_count(&s, MPI_BYTE, &bytes);
@@ -437,6 +550,8 @@ void bl_log_finish(void)
     if (state.comm == MPI_COMM_NULL || bl_rt.settings.logging == BL_LOGGING_NONE) return;
     for (unsigned turn = 0; bl_loose_pending(); turn++) bl_pause_briefly(turn);
     PMPI_Barrier(state.comm);
+    if (bl_logging.prologue && state.settled) count_crossing(); /* others may have come to a safe point */
+    if (state.settled) look_at_crossing(1);
     bl_log_poll();
     bl_layout_finish();
     PMPI_Comm_free(&state.comm);
@@ -444,6 +559,8 @@ void bl_log_finish(void)
 
 void bl_log_free(void)
 {
+    if (state.sent) bl_journal_close(state.sent);
+    if (state.events) bl_journal_close(state.events);
     if (bl_logging.sent) bl_journal_close(bl_logging.sent);
     if (bl_logging.events && bl_logging.events != bl_logging.sent) bl_journal_close(bl_logging.events);
     for (unsigned k = 0; k < state.kepts; k++) free(state.kept[k].received);

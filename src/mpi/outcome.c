@@ -20,6 +20,7 @@ static struct outcomes {
     size_t events, room;
     uint64_t begin;          /* clock of the checkpoint */
     uint64_t known;          /* of the last call before the death; what calls before it have seen is known */
+    uint64_t later;          /* until the first safe point: what `known` will be */
     bl_journal_reader *reader;
 } past;
 
@@ -86,7 +87,8 @@ static int read_events(uint32_t checkpoint, bl_error *err)
 static void how_far(void)
 {
     past.known = past.begin;
-    for (uint32_t i = 0; i < bl_rt.incarnation && !bl_rt.settings.stable_power; i++) {
+    /* What is before the oldest journal was begun anew, or is before all checkpoints. */
+    for (uint32_t i = past.reader ? bl_journal_read_oldest(past.reader) : bl_rt.incarnation; i < bl_rt.incarnation && !bl_rt.settings.stable_power; i++) {
         bl_live_header h;
         bl_error ignored;
         if (bl_live_read_header(bl_rt.store, (uint32_t)bl_rt.rank, i, &h, &ignored) || !h.logged) continue;
@@ -105,7 +107,7 @@ int bl_outcome_load(uint32_t checkpoint, bl_error *err)
     return BELAY_OK;
 }
 
-/* The program does the same before belay_recover in every incarnation: any will do that came there. */
+/* The program does the same before its first safe point in every incarnation: any will do that came there. */
 int bl_outcome_load_prologue(uint32_t *incarnation, bl_error *err)
 {
     bl_record r;
@@ -119,7 +121,7 @@ int bl_outcome_load_prologue(uint32_t *incarnation, bl_error *err)
         if (reading != bl_journal_read_incarnation(past.reader) && whole) break;
         if (reading != bl_journal_read_incarnation(past.reader)) past.events = 0;
         reading = bl_journal_read_incarnation(past.reader);
-        if (r.kind == BL_EVENT_RECOVER) {
+        if (r.kind == BL_EVENT_BEGUN) {
             whole = 1;
             past.known = r.a;
             *incarnation = reading;
@@ -130,10 +132,21 @@ int bl_outcome_load_prologue(uint32_t *incarnation, bl_error *err)
         }
     }
     if (rc == BELAY_OK && !whole && why[0])
-        return bl_fail(err, BELAY_ERR_REFUSED, "what rank %d did before belay_recover cannot be replayed alone: %s", bl_rt.rank, why);
-    if (rc == BELAY_OK && !whole) return bl_fail(err, BELAY_ERR_NONE, "rank %d never came to belay_recover: there is nothing to replay", bl_rt.rank);
+        return bl_fail(err, BELAY_ERR_REFUSED, "what rank %d did before its first safe point cannot be replayed alone: %s", bl_rt.rank, why);
+    if (rc == BELAY_OK && !whole) return bl_fail(err, BELAY_ERR_NONE, "rank %d never came to its first safe point: there is nothing to replay", bl_rt.rank);
     if (past.events) qsort(past.event, past.events, sizeof *past.event, by_clock);
     return rc;
+}
+
+void bl_outcome_rest(void)
+{
+    past.later = past.known;
+    past.known = 0;
+}
+
+void bl_outcome_wake(void)
+{
+    past.known = past.later;
 }
 
 uint64_t bl_outcome_known(void)

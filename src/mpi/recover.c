@@ -296,11 +296,9 @@ int belay_recover(belay_status *status)
         bl_point(BL_POINT_restored);
     }
     if (bl_rt.settings.protocol == BL_PROTOCOL_INDUCED) bl_resend(&err);
-    if (bl_replaying) bl_replay_recovered(&err);
-    else if (bl_rt.settings.logging != BL_LOGGING_NONE) bl_log_begin(&err);
+    if (!bl_replaying && bl_rt.settings.logging != BL_LOGGING_NONE) bl_log_begin(&err);
     bl_rt.attention = bl_rt.live.header->safe_point + 1;
     bl_rt.recovered = 1;
     if (status) *status = s;
-    if (bl_replaying) bl_replay_ready();
     return BELAY_OK;
 }

@@ -1,7 +1,7 @@
 /* replay.c - `belay replay`: one rank again, in one ordinary process, without mpirun and without the others.
  *
  * What the rank received is in the journals of those who sent it, what it saw in its own, and the state it began with in its
- * checkpoint; so nothing of MPI is needed but its local calls.  What is before belay_recover is done again as well, out of the
+ * checkpoint; so nothing of MPI is needed but its local calls.  What is before the first safe point is done again as well, out of the
  * journal "prologue".  Communicators are copies of MPI_COMM_SELF that answer as those of the job did.  Nothing is written: the
  * job directory may be a copy, on another machine.
  *
@@ -39,7 +39,7 @@ typedef struct shape {       /* of a communicator */
 static struct replay {
     uint32_t incarnation;    /* whose prologue it is */
     uint64_t until;          /* stop at this call; 0: where the rank ended */
-    uint64_t began, ended;   /* calls, since belay_recover */
+    uint64_t began, ended;   /* calls, since the first safe point */
     int64_t began_ns;
     int debugger, recovered;
     shape *shape;
@@ -79,7 +79,7 @@ static void say_where(void)
         if (strchr(path, '\'')) return;
         snprintf(command, sizeof command, "addr2line -pfe '%s' 0x%" PRIxPTR " 2>/dev/null", path, offset);
         FILE *tool = popen(command, "r");
-        if (tool && fgets(line, sizeof line, tool)) {
+        if (tool && fgets(line, sizeof line, tool) && !strstr(line, "??:")) {
             line[strcspn(line, "\n")] = '\0';
             bl_say("  in %s", line);
             said++;
@@ -143,7 +143,7 @@ void bl_replay_call(void)
 {
     char text[160];
     bl_rt.calls_until = UINT64_MAX;
-    if (!replay.recovered) fail("it makes more MPI calls before belay_recover than it did: the program is not the one that ran");
+    if (!replay.recovered) fail("it makes more MPI calls before its first safe point than it did: the program is not the one that ran");
     if (replay.until && bl_log_clock() >= replay.until) snprintf(text, sizeof text, "stopped at call %" PRIu64 ", as --to asks", replay.until);
     else snprintf(text, sizeof text, "here rank %d ended: this is its call %" PRIu64 ", which it never made", bl_rt.rank, bl_log_clock());
     over(text);
@@ -152,7 +152,7 @@ void bl_replay_call(void)
 void bl_replay_unknown(void)
 {
     char text[160];
-    if (!replay.recovered) fail("a message that it received before belay_recover is in no journal");
+    if (!replay.recovered) fail("a message that it received before its first safe point is in no journal");
     if (bl_log_clock() < bl_outcome_known()) fail("what call %" PRIu64 " received is in no journal", bl_log_clock());
     snprintf(text, sizeof text, "here rank %d ended: in its call %" PRIu64 ", of which nothing is known", bl_rt.rank, bl_log_clock());
     over(text);
@@ -251,9 +251,9 @@ void bl_replay_begin(void)
     bl_rt.on = 1;
 }
 
-/* --- from belay_recover on --- */
+/* --- from the first safe point on --- */
 
-void bl_replay_recovered(bl_error *err)
+void bl_replay_first_safe_point(bl_error *err)
 {
     bl_live_header *h = bl_rt.live.header;
     bl_logging.prologue = 0;
@@ -268,11 +268,6 @@ void bl_replay_recovered(bl_error *err)
     if (replay.until && replay.until <= replay.began) fail("--to %" PRIu64 ": the replay begins after call %" PRIu64, replay.until, replay.began);
     bl_rt.calls_until = h->clock_base + last;
     bl_log_fed = bl_log_repeated = (bl_log_tally){ 0, 0 };
-}
-
-void bl_replay_ready(void)
-{
-    bl_rt.attention = UINT64_MAX; /* nothing is due */
     replay.recovered = 1;
     bl_say("replaying rank %d of %d, job %s, from %s: calls %" PRIu64 " to %" PRIu64, bl_rt.rank, bl_rt.ranks, bl_store_job(bl_rt.store)->id,
            checkpoint_text(), replay.began + 1, replay.ended);

@@ -68,7 +68,7 @@ function then(name, args, what, may_wait, replayed) {
             print "        return bl_tree_" short "(&link" (inner != "" ? ", " inner : "") ");"
         } else if (class != "ifile" || short ~ /_all$/) {
             if (class != "comm") print "    if (how == BL_ENTERED_LOGGED) bl_log_unlogged(\"" name "\");"
-            else print "    if (how == BL_ENTERED_LOGGED && bl_rt.recovered) bl_log_unsupported(\"" name " after belay_recover\");"
+            else print "    if (how == BL_ENTERED_LOGGED && bl_log_begun()) bl_log_unsupported(\"" name " after the first safe point\");"
         }
     } else if (class ~ /^(send|isend|init|probe)$/) print "    if (!bl_enter_message()) return bl_under->" short "(" args ");"
     else print "    if (!bl_enter()) return P" name "(" args ");"

@@ -106,6 +106,7 @@ int bl_journal_read_open(bl_store *store, uint32_t rank, const char *name, bl_jo
 /* 1: the next record; 0: there is no other; -1: it is damaged.  What a death has left unfinished at the end of an incarnation
  * is where that ends.  Payloads stay until the reader is closed. */
 int bl_journal_next(bl_journal_reader *reader, bl_record *record, const char **payload, bl_error *err);
+uint32_t bl_journal_read_oldest(const bl_journal_reader *reader);      /* incarnation there is a segment of */
 uint32_t bl_journal_read_incarnation(const bl_journal_reader *reader); /* of the record just read */
 void bl_journal_read_close(bl_journal_reader *reader);
 

@@ -199,6 +199,11 @@ int bl_journal_next(bl_journal_reader *r, bl_record *record, const char **payloa
     return 1;
 }
 
+uint32_t bl_journal_read_oldest(const bl_journal_reader *r)
+{
+    return r->file[0].name.incarnation;
+}
+
 uint32_t bl_journal_read_incarnation(const bl_journal_reader *r)
 {
     return r->now->name.incarnation;

@@ -47,7 +47,8 @@ typedef struct bl_live_header {
     int64_t checkpoint_ns;      /* CLOCK_REALTIME of the last committed checkpoint, or of the restore */
     double compute_base_s;      /* useful work of the job up to where this incarnation resumed */
     uint64_t clock_base;        /* message logging: `calls` less the clock of the rank, which goes on from its checkpoint's */
-    uint32_t logged, reserved;  /* 1: it does, from belay_recover on */
+    uint32_t logged;            /* 1: it does, from the first safe point on */
+    uint32_t between;           /* a hash of what was sent from belay_recover to there */
 } bl_live_header;
 
 typedef struct bl_live_slot {   /* 48 bytes; comm == 0: free.  at_*: the counters at the last committed checkpoint */
