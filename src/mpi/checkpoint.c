@@ -124,6 +124,7 @@ int belay_checkpoint(belay_status *status)
         if (bl_rt.locked) bl_lock(); /* other threads stand still before their next MPI call while the state is taken */
         rc = attend(safe_point, &s);
         if (bl_rt.locked) bl_unlock();
+        if (bl_replaying) bl_replay_trap(); /* the state is that of the checkpoint */
     }
     if (status) {
         s.resumed = bl_rt.restore != NULL;

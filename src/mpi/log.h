@@ -127,6 +127,7 @@ int bl_replay_members(MPI_Comm comm, int *size, int **world); /* malloc'ed, NULL
 int bl_replay_rank(const bl_comm *comm);
 void bl_replay_choose(bl_error *err);            /* our checkpoint, opened */
 void bl_replay_first_safe_point(bl_error *err);         /* at the first safe point, before the program goes on */
+void bl_replay_trap(void);                       /* stops a debugger there, once */
 void bl_replay_call(void);                       /* the call after the last that is known, or the one to stop at */
 void bl_replay_unknown(void) __attribute__((noreturn));              /* what this call has shown is in no journal */
 void bl_replay_cannot(const char *call) __attribute__((noreturn));

@@ -41,7 +41,7 @@ static struct replay {
     uint64_t until;          /* stop at this call; 0: where the rank ended */
     uint64_t began, ended;   /* calls, since the first safe point */
     int64_t began_ns;
-    int debugger, recovered;
+    int debugger, trapped, recovered;
     shape *shape;
 } replay;
 
@@ -272,7 +272,13 @@ void bl_replay_first_safe_point(bl_error *err)
     bl_say("replaying rank %d of %d, job %s, from %s: calls %" PRIu64 " to %" PRIu64, bl_rt.rank, bl_rt.ranks, bl_store_job(bl_rt.store)->id,
            checkpoint_text(), replay.began + 1, replay.ended);
     replay.began_ns = bl_ticks_ns();
-    if (replay.debugger) raise(SIGTRAP); /* the state is that of the checkpoint; `finish` leads back into the program */
+}
+
+/* Called by belay_checkpoint, out of which gdb's `finish` leads into the program. */
+void bl_replay_trap(void)
+{
+    if (replay.debugger && !replay.trapped) raise(SIGTRAP);
+    replay.trapped = 1;
 }
 
 /* --- communicators --- */

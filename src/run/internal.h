@@ -46,6 +46,7 @@ int bl_watch_init(bl_error *err); /* once: signals, and orphans become our child
 
 /* --- launch.c --- */
 pid_t bl_launch(const bl_options *options, uint32_t incarnation, bl_error *err); /* of mpirun */
+int bl_find_library(char *library, size_t size, bl_error *err); /* for --preload */
 int bl_find_mpirun(bl_options *options, bl_error *err);
 
 /* --- postmortem.c: how an incarnation ended --- */

@@ -38,7 +38,7 @@ int bl_find_mpirun(bl_options *options, bl_error *err)
 
 /* libbelay.so beside this program: installed (bin/../lib), in a build tree (./src/mpi/.libs), else where it was
  * configured to go. */
-static int find_library(char *library, size_t size, bl_error *err)
+int bl_find_library(char *library, size_t size, bl_error *err)
 {
     char self[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -134,7 +134,7 @@ static void become(char **argv)
 pid_t bl_launch(const bl_options *options, uint32_t incarnation, bl_error *err)
 {
     char library[PATH_MAX] = "";
-    if (options->preload && find_library(library, sizeof library, err)) return -1;
+    if (options->preload && bl_find_library(library, sizeof library, err)) return -1;
     if (strchr(library, ':')) {
         bl_fail(err, BELAY_ERR_REFUSED, "--preload: the loader cannot preload %s: its path has a colon", library);
         return -1;

@@ -31,13 +31,14 @@ static const struct option options[] = {
 static void print_help(FILE *out)
 {
     fprintf(out, "usage: belay COMMAND [OPTION...]\n\nBelay keeps an MPI job alive.\n\n"
-                 "  run     start a job, watch it, and bring it back when ranks die\n");
+                 "  run     start a job, watch it, and bring it back when ranks die\n"
+                 "  replay  run one rank of a job with message logging again, alone, under a debugger if wanted\n");
     for (size_t k = 0; k < COMMANDS; k++)
         fprintf(out, "  %-6s  %s\n", commands[k]->name, commands[k]->summary);
     fprintf(out, "  help    this text, or that of a command: belay help line\n\n"
                  "All but run read what a job left in its job directory (--dir DIR, BELAY_DIR, or belay.d).\n"
                  "Exit status: 0 good, 1 damaged or not possible, 2 wrong usage or no such directory;\n"
-                 "belay run: see belay run --help.\n");
+                 "belay run and replay: see belay run --help, belay replay --help.\n");
 }
 
 static const bl_command *find(const char *name)
@@ -143,6 +144,8 @@ static int help(const char *name)
     char run[] = "run", flag[] = "--help", *argv[] = {run, flag, NULL};
     if (name && strcmp(name, "run") == 0)
         return bl_run_main(2, argv);
+    if (name && strcmp(name, "replay") == 0)
+        return bl_replay_main(2, argv);
     if (name && !command) {
         fprintf(stderr, "belay: there is no command '%.40s'; belay help lists them\n", name);
         return BL_EXIT_USAGE;
@@ -163,6 +166,8 @@ static int dispatch(int argc, char **argv)
     }
     if (strcmp(name, "run") == 0)
         return bl_run_main(argc - 1, argv + 1);
+    if (strcmp(name, "replay") == 0)
+        return bl_replay_main(argc - 1, argv + 1);
     if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
         return help(argc > 2 ? argv[2] : NULL);
     if (strcmp(name, "--version") == 0) {
