@@ -1,6 +1,6 @@
 #!/bin/sh
 # mpi_logging.sh - latency, message rate and collectives with logging=pessimistic against the same without, over shared memory and
-# TCP; the journals in TMPDIR.
+# TCP; the journals in TMPDIR.  Then how fast one rank is replayed.
 . "${0%/*}/common.sh"
 BELAY_STABLE=process
 BELAY_CHECKPOINT=independent
@@ -17,3 +17,26 @@ for transport in shm tcp; do
     echo "logging=pessimistic over $transport, 2 ranks; ns a message one way, or an operation"
     cat "$scratch/out"
 done
+
+# A replay waits for nobody: heat2d where it mostly exchanges halos, against one rank of it alone.
+unset OMPI_MCA_pml OMPI_MCA_btl
+BELAY_EVERY=never
+heat2d="${BENCH_BUILD:-.}/examples/heat2d --size 64 --steps 20000 --quiet"
+job() {
+    rm -rf "$BELAY_DIR"
+    timeout 120 "${MPIRUN:-mpirun}" -n 2 $heat2d 2>"$scratch/log" | sed -n 's/.* steps in \([0-9.]*\) s$/\1/p'
+}
+again() {
+    timeout 120 "${BENCH_BUILD:-.}/belay" replay 0 --from 0 $heat2d 2>&1 >/dev/null | sed -n 's/.* from the start in \([0-9.]*\) s:.*/\1/p'
+}
+pair=0
+while [ "$pair" -lt 7 ]; do
+    first=$(job)
+    second=$(again)
+    [ -n "$first" ] && [ -n "$second" ] || give_up "heat2d or its replay failed"
+    echo "$second $first"
+    pair=$((pair + 1))
+done >"$scratch/pairs"
+echo "replay of one rank of heat2d, 64 x 64 cells, 2 ranks, 20000 steps, against the job; s"
+ratio_of "$scratch/pairs"
+figure logged-replay "$ratio" 0.667

@@ -1,4 +1,4 @@
-noinst_PROGRAMS += examples/heat2d examples/ring examples/domino examples/wavefront examples/farm
+noinst_PROGRAMS += examples/heat2d examples/ring examples/domino examples/wavefront examples/farm examples/cg
 examples_heat2d_SOURCES = examples/heat2d.c examples/digest.h
 examples_heat2d_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 examples_heat2d_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
@@ -14,4 +14,7 @@ examples_wavefront_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
 examples_farm_SOURCES = examples/farm.c
 examples_farm_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 examples_farm_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
+examples_cg_SOURCES = examples/cg.c examples/digest.h
+examples_cg_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
+examples_cg_LDADD = src/mpi/libbelay.la $(MPI_LIBS) -lm
 EXTRA_DIST += examples/README.md

@@ -149,11 +149,16 @@ BELAY_API int belay_checkpoint(belay_status *status);
  *
  * With logging=pessimistic a rank that goes on after a failure does again what it did since its checkpoint, and what it
  * receives, and what its tests and probes find, is what it was.  So it must send again what it sent: which is so unless
- * it depends on something that Belay does not see. */
+ * it depends on something that Belay does not see.
+ *
+ * Ranks go on from different steps.  So belay_checkpoint has to stand at the beginning of the loop, where the program comes to
+ * from belay_recover: what is sent between the two is sent by all ranks at every start, and may not depend on what was restored
+ * (a barrier, say; other than at the first start is found out and ends the job).  At a rank's first safe point nothing may be
+ * under way, and no checkpoint is taken before all ranks have come to theirs. */
 
 /* Say that `value`, of `size` bytes, has just been found in a way that may give something else the next time: random
  * numbers, the time (MPI_Wtime is seen to), input.  When the call is repeated after a failure, *value becomes what it
- * was.  Local, any number of times, in the same order each time.  Without message logging, and before belay_recover, it
+ * was.  Local, any number of times, in the same order each time.  Without message logging, and before the first safe point, it
  * does nothing.  BELAY_ERR_ARG: `value` is NULL. */
 BELAY_API int belay_nondeterministic(void *value, size_t size);
 

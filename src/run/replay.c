@@ -111,6 +111,7 @@ static void set_environment(const request *r)
     set_or_not("BELAY_REPLAY_TO", r->to);
     set_or_not("BELAY_REPLAY_DEBUGGER", r->gdb ? "1" : NULL);
     setenv("BELAY_DIR", realpath(r->dir, dir) ? dir : r->dir, 1);
+    setenv("OMPI_MCA_ess_singleton_isolated", "1", 0); /* Open MPI starts no daemon for a process that is alone */
     unsetenv("BELAY_INCARNATION");
     unsetenv("BELAY_KILL");
     unsetenv("BELAY_OFF");

@@ -51,6 +51,11 @@ check "its oldest journals are gone with the checkpoints that needed them: said 
 replay heat1 0 --dir "$scratch/heat" "$heat2d" --size 128 --steps 100 --quiet
 check "heat2d, finished: the same result" same_result
 
+run cg $logged --every 20 --kill 3@step=50 "$examples/cg" --size 128 --quiet
+reference=$(result_of "$log")
+replay cg0 0 --dir "$scratch/cg" "$examples/cg" --size 128 --quiet
+check "cg: the same result" same_result
+
 # Programs in which chance decided.
 for seed in 1 2 3 4; do
     job "chance$seed" "$belay" run -n 4 --dir "$scratch/chance$seed" $logged --every 5,7,4,9 --kill "$((seed % 4))@call=$((seed * 40 + 60))" \
