@@ -25,6 +25,7 @@
 
 #include "mpi/runtime.h"
 #include "mpi/trees.h"
+#include "store/journal.h"
 
 /* --- logging.c --- */
 int bl_log_init(bl_error *err);                  /* in MPI_Init: refuses what it cannot do */
@@ -84,8 +85,6 @@ int bl_feed_was_sent(const bl_live_slot *slot);  /* the next message on it; then
 const bl_fed *bl_feed_sent(const bl_live_slot *slot, uint64_t number); /* NULL: only its receiver has it */
 
 /* --- outcome.c --- */
-enum bl_event { BL_EVENT_MATCHED = 1, BL_EVENT_FLAG, BL_EVENT_INDEX, BL_EVENT_SOME, BL_EVENT_PROBED, BL_EVENT_VALUE,
-                BL_EVENT_CHECKPOINT, BL_EVENT_SENT, BL_EVENT_CLOCK, BL_EVENT_COMM, BL_EVENT_BEGUN, BL_EVENT_UNLOGGED };
 enum bl_how { BL_OPEN, BL_NOTHING, BL_KNOWN };   /* not decided yet; the program saw nothing; it saw this */
 typedef struct bl_seen {
     int32_t c, d;            /* source, tag; or index; or count */

@@ -23,6 +23,9 @@ typedef struct bl_record {
     uint32_t kind, reserved;     /* kind: the writer's, never 0 */
     uint64_t bytes;              /* of the payload behind it; at most BL_PAYLOAD_MAX */
 } bl_record;
+/* Kinds of records: doc/format.md says what is in them. */
+enum bl_event { BL_EVENT_MATCHED = 1, BL_EVENT_FLAG, BL_EVENT_INDEX, BL_EVENT_SOME, BL_EVENT_PROBED, BL_EVENT_VALUE,
+                BL_EVENT_CHECKPOINT, BL_EVENT_SENT, BL_EVENT_CLOCK, BL_EVENT_COMM, BL_EVENT_BEGUN, BL_EVENT_UNLOGGED };
 #define BL_PAYLOAD_MAX (UINT64_C(1) << 40)
 enum { BL_JOURNAL_NAME = 15 };   /* bytes of a journal's name, a to z */
 

@@ -1,5 +1,6 @@
 #include <math.h>
 
+#include "tool/journals.h"
 #include "tool/report.h"
 #include "tool/tool.h"
 
@@ -133,6 +134,38 @@ static void add_job(const bl_story *story, enum bl_alive alive, json_t *out)
         (json_int_t)job->incarnation, "state", bl_text_clean(job->state).s, "alive", alive != BL_ALIVE_NO));
 }
 
+static void journal_wrong(void *context, uint32_t rank, const bl_error *why)
+{
+    json_array_append_new(context, json_pack("{s:I, s:o}", "rank", (json_int_t)rank, "what", bl_json_sentence(why->text)));
+}
+
+/* With message logging: what the restart will be, and what is in the journals. */
+static int add_logged(const bl_story *story, enum bl_alive alive, json_t *out, bl_error *err)
+{
+    bl_journals journals = {0};
+    json_t *damage = json_array(), *ranks = json_array(), *pairs = json_array();
+    int rc = alive != BL_ALIVE_NO ? BELAY_OK
+                                  : bl_journals_read(story->view->store, story->ranks, journal_wrong, damage, &journals, err);
+    for (uint32_t rank = 0; rc == BELAY_OK && rank < story->ranks; rank++) {
+        bl_logged_rank none = {0}, *log = journals.rank ? &journals.rank[rank] : &none;
+        uint32_t last = bl_story_last(story, rank);
+        uint64_t points;
+        double seconds;
+        bl_story_loss(story, rank, last, &points, &seconds);
+        json_array_append_new(ranks, json_pack("{s:I, s:I, s:I, s:o, s:I, s:I, s:I}", "rank", (json_int_t)rank, "restart",
+            (json_int_t)bl_story_number(story, rank, last), "repeated_safe_points", (json_int_t)points, "repeated_seconds",
+            seconds >= 0 ? json_real(seconds) : json_null(), "messages", (json_int_t)log->messages, "bytes",
+            (json_int_t)log->bytes, "events", (json_int_t)log->events));
+    }
+    for (size_t k = 0; k < journals.pairs; k++)
+        json_array_append_new(pairs, json_pack("{s:I, s:I, s:I, s:I}", "from", (json_int_t)journals.pair[k].from, "to",
+            (json_int_t)journals.pair[k].to, "messages", (json_int_t)journals.pair[k].messages, "bytes",
+            (json_int_t)journals.pair[k].bytes));
+    json_object_set_new(out, "with_log", json_pack("{s:o, s:o, s:o}", "ranks", ranks, "pairs", pairs, "damage", damage));
+    bl_journals_clear(&journals);
+    return rc;
+}
+
 int bl_report_json(const bl_report *r, enum bl_alive alive, bl_error *err)
 {
     const bl_story *story = r->story;
@@ -151,5 +184,10 @@ int bl_report_json(const bl_report *r, enum bl_alive alive, bl_error *err)
         add_coordinated(r, out);
     add_lists(r, out);
     add_costs(r, out);
+    int rc = story->view && strcmp(story->protocol, "pessimistic") == 0 ? add_logged(story, alive, out, err) : BELAY_OK;
+    if (rc != BELAY_OK) {
+        json_decref(out);
+        return rc;
+    }
     return bl_print_json(out, err);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tool/journals.h"
 #include "tool/report.h"
 #include "util/clock.h"
 
@@ -546,6 +547,10 @@ static void print_spared(const bl_story *story)
 static void print_relaunch(const bl_story *story)
 {
     uint32_t low = UINT32_MAX, high = 0;
+    if (logged(story)) {
+        printf("Recovery is by relaunch: every rank restarts at its own newest checkpoint.\n");
+        return;
+    }
     for (uint32_t rank = 0; rank < story->ranks; rank++) {
         uint32_t number = bl_story_number(story, rank, story->relaunch.cut[rank]);
         low = number < low ? number : low;
@@ -561,6 +566,61 @@ static void print_relaunch(const bl_story *story)
     else
         printf(", between the start and checkpoint %u", high);
     print_spared(story);
+}
+
+/* --- with message logging --- */
+
+static void journal_wrong(void *context, uint32_t rank, const bl_error *why)
+{
+    (void)context;
+    fflush(stdout);
+    fprintf(stderr, "belay line: rank %u: %s\n", rank, why->text);
+}
+
+/* What the restart will be; the rest of the report is what it would be without the journals. */
+static int print_logged(const bl_story *story, enum bl_alive alive, bl_error *err)
+{
+    bl_table table = {.columns = "lllr"};
+    bl_journals journals = {0};
+    int running = alive != BL_ALIVE_NO;
+    int rc = running ? BELAY_OK : bl_journals_read(story->view->store, story->ranks, journal_wrong, NULL, &journals, err);
+    if (rc != BELAY_OK)
+        return rc;
+    printf("\nRecovery with the log (logging=pessimistic): each rank restarts from its own newest checkpoint and repeats what it did\n"
+           "since, fed from the journals; nobody goes back because of another\n");
+    bl_table_cell(&table, "rank");
+    bl_table_cell(&table, "restart at");
+    bl_table_cell(&table, "repeat");
+    bl_table_cell(&table, running ? "" : "log of what it sent");
+    for (uint32_t rank = 0; rank < story->ranks && rank < BL_GROUPS_MAX; rank++) {
+        bl_group own = {0};
+        uint64_t points;
+        double seconds;
+        bl_story_loss(story, rank, bl_story_last(story, rank), &points, &seconds);
+        own.least_points = own.most_points = points;
+        own.least_s = own.most_s = seconds > 0 ? seconds : 0;
+        bl_table_cell(&table, "%u", rank);
+        bl_table_cell(&table, "%s", place_of(story, rank, bl_story_last(story, rank)).s);
+        bl_table_cell(&table, "%s", points_and_seconds(&own).s);
+        if (running)
+            bl_table_cell(&table, "%s", "");
+        else
+            bl_table_cell(&table, "%s, %s", bl_text_count(journals.rank[rank].messages, "message").s,
+                          bl_text_size(journals.rank[rank].bytes).s);
+    }
+    rc = bl_table_print(&table, "  ", err);
+    if (story->ranks > BL_GROUPS_MAX)
+        printf("  and %s more\n", bl_text_count(story->ranks - BL_GROUPS_MAX, "rank").s);
+    if (!running)
+        printf("In the journals: %s with %s, and %s of what chance decided.\n", bl_text_count(journals.sum.messages, "message").s,
+               bl_text_size(journals.sum.bytes).s, bl_text_count(journals.sum.events, "event").s);
+    for (size_t k = 0; k < journals.pairs && k < BL_PAIRS_SHOWN; k++)
+        printf("%s%s (%s) from rank %u to %u", k ? ", " : "Most of it: ", bl_text_size(journals.pair[k].bytes).s,
+               bl_text_count(journals.pair[k].messages, "message").s, journals.pair[k].from, journals.pair[k].to);
+    if (journals.pairs)
+        printf(".\n");
+    bl_journals_clear(&journals);
+    return rc;
 }
 
 /* An older incarnation was told of: how the job went on. */
@@ -583,10 +643,12 @@ int bl_report_text(const bl_report *r, enum bl_alive alive, bl_error *err)
 {
     const bl_story *story = r->story;
     print_head(story, alive);
-    if (logged(story))
-        printf("\nAll messages are logged (logging=pessimistic): each rank restarts from its own newest checkpoint and repeats what it\n"
-               "did since, and nobody goes back because of another. What follows is the line there would be without the log.\n");
-    printf("\nRecovery line (no orphan and no lost message%s; checked)\n", story->mode == BL_LINE_LOGGED ? " that is not logged" : "");
+    if (logged(story) && story->view) {
+        int wrong = print_logged(story, alive, err);
+        if (wrong)
+            return wrong;
+    }
+    printf("\nRecovery line%s (no orphan and no lost message%s; checked)\n", logged(story) ? " without the log" : "", story->mode == BL_LINE_LOGGED ? " that is not logged" : "");
     int rc = print_table(r, err);
     if (rc == BELAY_OK)
         rc = print_why(r, err);

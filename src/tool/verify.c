@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "store/late.h"
+#include "tool/journals.h"
 #include "tool/text.h"
 #include "tool/tool.h"
 #include "tool/view.h"
@@ -190,6 +191,21 @@ static lates verify_lates(verifier *v)
     return l;
 }
 
+static void journal_wrong(void *context, uint32_t rank, const bl_error *why)
+{
+    damage(context, "rank %u: %s", rank, why->text);
+}
+
+/* Those of a job that runs are being written. */
+static int verify_journals(verifier *v, bl_journals *journals, bl_error *err)
+{
+    bl_live_header who;
+    *journals = (bl_journals){0};
+    if (bl_view_alive(v->view, &who) != BL_ALIVE_NO)
+        return BELAY_OK;
+    return bl_journals_read(v->view->store, v->view->job->ranks, journal_wrong, v, journals, err);
+}
+
 static int verify_own(verifier *v, json_t *all, bl_error *err)
 {
     const char *word = v->args->word && strcmp(v->args->word, "all") != 0 ? v->args->word : NULL;
@@ -212,19 +228,30 @@ static int verify_own(verifier *v, json_t *all, bl_error *err)
         }
     }
     lates late = {0};
-    if (!word)
+    bl_journals journals = {0};
+    int rc = BELAY_OK;
+    if (!word) {
         late = verify_lates(v);
+        rc = verify_journals(v, &journals, err);
+    }
+    const bl_journals kept = journals;
+    bl_journals_clear(&journals);
     json_decref(v->list);
     v->list = NULL;
+    if (rc != BELAY_OK)
+        return rc;
     if (word && looked_at == 0)
         return bl_fail(err, BELAY_ERR_NONE, "no rank has a checkpoint %u; belay ls lists them", number);
     if (all)
-        return bl_print_json(json_pack("{s:O, s:I, s:I, s:I, s:I, s:I}", "damage", all, "verified", (json_int_t)good, "damaged",
+        return bl_print_json(json_pack("{s:O, s:I, s:I, s:I, s:I, s:I, s:I}", "damage", all, "verified", (json_int_t)good, "damaged",
             (json_int_t)v->damaged, "bytes", (json_int_t)bytes, "late_files", (json_int_t)late.files, "late_messages",
-            (json_int_t)late.messages), err);
+            (json_int_t)late.messages, "journal_records", (json_int_t)kept.records), err);
     if (late.files)
         printf("%s verified, %s with %s.\n", bl_text_count(late.files, "late file").s, bl_text_count(late.messages, "message").s,
                bl_text_size(late.bytes).s);
+    if (kept.records)
+        printf("%s of journals verified: %s with %s are kept.\n", bl_text_count(kept.records, "record").s,
+               bl_text_count(kept.sum.messages, "message").s, bl_text_size(kept.sum.bytes).s);
     printf("%s of %s verified, %s; belay line says where a restart begins.\n", bl_text_number(good).s,
            bl_text_count(looked_at, "checkpoint").s, bl_text_size(bytes).s);
     if (v->damaged)

@@ -55,6 +55,24 @@ for point in snapshot#3 publish#2 rename#2 init recover restored; do
     check "killed at $point: same result" same_result
 done
 
+# What a failed job left: read by the tool, every record checked.
+run left $logged --every 10,7,13,9 --max-restarts 0 --kill 2@step=40 "$examples/cg" --size 128 --quiet
+job left-line "$belay" line --dir "$scratch/left"
+check "belay line: the line with the log" says 'Recovery with the log (logging=pessimistic)'
+check "belay line: what each rank repeats and keeps" says '^  2 *checkpoint [0-9]* .*[1-9][0-9]* messages, [0-9.]* [KM]iB$'
+check "belay line: the line without" says 'Recovery line without the log'
+check "belay line: what recovery will be" says 'every rank restarts at its own newest checkpoint'
+job left-json "$belay" line --json --dir "$scratch/left"
+check "belay line --json: the same" says '"with_log": {'
+job left-verify "$belay" verify --dir "$scratch/left"
+check "belay verify: the journals" says '[1-9][0-9]* records of journals verified'
+check "belay verify: exit status 0" ended 0
+first=$(ls "$scratch"/left/rank-00001/journal-*-sent-* | head -n 1)
+printf '\377\376' | dd of="$first" bs=1 seek=3000 conv=notrunc 2>/dev/null
+job left-damaged "$belay" verify --dir "$scratch/left"
+check "belay verify: a damaged journal" says 'damaged: rank 1: .*journal-.*a record is altered'
+check "belay verify: exit status 1" ended 1
+
 # A long run keeps no more than its newest checkpoints need.
 run long $logged --every 20 "$heat2d" --size 128 --steps 4000 --quiet
 check "4000 steps: ends" ended 0

@@ -1,0 +1,30 @@
+/* journals.h - what a job with message logging keeps: read from the journals of all ranks, every record checked. */
+#ifndef BL_TOOL_JOURNALS_H
+#define BL_TOOL_JOURNALS_H
+
+#include "store/journal.h"
+
+typedef struct bl_logged_pair { uint32_t from, to; uint64_t messages, bytes; } bl_logged_pair;
+
+typedef struct bl_logged_rank {
+    uint64_t messages, bytes;  /* it sent */
+    uint64_t events;           /* what chance decided for it */
+} bl_logged_rank;
+
+typedef struct bl_journals {
+    uint32_t ranks;
+    bl_logged_rank *rank;      /* [ranks] */
+    bl_logged_pair *pair;      /* [pairs] those with most bytes first */
+    size_t pairs;
+    bl_logged_rank sum;
+    uint64_t records;          /* of all journals */
+} bl_journals;
+
+/* Told of a journal that cannot be read to its end. */
+typedef void bl_journals_wrong(void *context, uint32_t rank, const bl_error *why);
+
+/* What can be read is counted.  A job that runs writes them: not to be called then. */
+int bl_journals_read(bl_store *store, uint32_t ranks, bl_journals_wrong *wrong, void *context, bl_journals *journals, bl_error *err);
+void bl_journals_clear(bl_journals *journals);
+
+#endif
