@@ -22,6 +22,10 @@ PURE_TESTS += tests/sim/sim_independent
 tests_sim_sim_independent_SOURCES = tests/sim/sim_independent.c
 tests_sim_sim_independent_LDADD = libbl_line.la libbl_util.la
 
+PURE_TESTS += tests/sim/sim_msglog
+tests_sim_sim_msglog_SOURCES = tests/sim/sim_msglog.c
+tests_sim_sim_msglog_LDADD = libbl_protocol.la libbl_util.la
+
 if HAVE_CMOCKA
 PURE_TESTS += tests/unit/test_pace
 tests_unit_test_pace_SOURCES = tests/unit/test_pace.c
