@@ -18,9 +18,24 @@ for transport in shm tcp; do
     cat "$scratch/out"
 done
 
-# A replay waits for nobody: heat2d where it mostly exchanges halos, against one rank of it alone.
+# Programs, at a size at which they compute most of the time.
 unset OMPI_MCA_pml OMPI_MCA_btl
 BELAY_EVERY=never
+fresh 2 mpi_heat2d logged 1536 1.03 "${BENCH_PAIRS:-101}"
+cat "$scratch/out"
+cg() {
+    rm -rf "$BELAY_DIR"
+    BELAY_LOGGING=$1 timeout 120 "${MPIRUN:-mpirun}" -n 2 "${BENCH_BUILD:-.}/examples/cg" --size 1024 --quiet 2>"$scratch/log" |
+        sed -n 's/.* iterations in \([0-9.]*\) s$/\1/p'
+}
+with() { cg pessimistic; }
+without() { cg none; }
+alternate with without 15 >"$scratch/pairs"
+echo "cg, 1024 x 1024 cells, 2 ranks, logged against not; s"
+ratio_of "$scratch/pairs"
+figure logged-cg "$ratio" 1.03
+
+# A replay waits for nobody: heat2d where it mostly exchanges halos, against one rank of it alone.
 heat2d="${BENCH_BUILD:-.}/examples/heat2d --size 64 --steps 20000 --quiet"
 job() {
     rm -rf "$BELAY_DIR"

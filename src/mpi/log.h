@@ -71,7 +71,7 @@ typedef struct bl_wanted {   /* by a receive: world ranks; MPI_ANY_SOURCE, MPI_A
 } bl_wanted;
 
 int bl_feed_load(bl_error *err);                 /* from all journals "sent"; after the counters are those of the checkpoint */
-int bl_feed_load_prologue(uint32_t incarnation, bl_error *err); /* the same of what was before belay_recover */
+int bl_feed_load_prologue(uint32_t incarnation, bl_error *err); /* the same of the prologue */
 uint64_t *bl_feed_until(void);                   /* [channel_slots] a copy, malloc'ed: the last message in our journal */
 void bl_feed_rest(void);                         /* nothing of it until bl_feed_wake */
 void bl_feed_wake(void);

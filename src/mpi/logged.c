@@ -586,7 +586,7 @@ static persistent *persistent_of(uint64_t key)
     return p;
 }
 
-/* Those made before belay_recover are started after it. */
+/* Those made in the prologue are started after it. */
 void bl_log_persistent(const void *buf, int count, MPI_Datatype type, int peer, int tag, MPI_Comm comm, enum bl_call call, MPI_Request request)
 {
     union { const void *in; void *out; } at = { buf };
@@ -780,7 +780,7 @@ static int logged_Mrecv(void *buf, int count, MPI_Datatype type, MPI_Message *me
 {
     bl_log_entered();
     bl_message_gone(*message);
-    return PMPI_Mrecv(buf, count, type, message, status); /* after belay_recover of MPI_MESSAGE_NO_PROC, or an error */
+    return PMPI_Mrecv(buf, count, type, message, status); /* after the prologue of MPI_MESSAGE_NO_PROC, or an error */
 }
 
 static int logged_Imrecv(void *buf, int count, MPI_Datatype type, MPI_Message *message, MPI_Request *request)
@@ -908,7 +908,7 @@ int bl_log_link(MPI_Comm comm, const char *call, bl_tree_link *link)
         return 0;
     }
     if (!c || !c->shadow)
-        bl_log_end_job("%s on a communicator that was made after belay_recover, or by MPI_Comm_idup, or has two groups: with logging=pessimistic it cannot be repeated after a failure", call);
+        bl_log_end_job("%s on a communicator that was made after the first safe point, or by MPI_Comm_idup, or has two groups: with logging=pessimistic it cannot be repeated after a failure", call);
     *link = (bl_tree_link){ link_send, link_recv, link_exchange, c->shadow, 0, c->size };
     if (bl_replaying) link->rank = bl_replay_rank(c);
     else PMPI_Comm_rank(comm, &link->rank);

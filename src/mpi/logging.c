@@ -19,7 +19,7 @@
 #include "mpi/parcel.h"
 #include "util/clock.h"
 
-enum { TAG_DELIVERED, TAG_ASK, STRETCHES = 64 };
+enum { TAG_DELIVERED, TAG_ASK, STRETCHES = 64, PROLOGUE_MOST = 64 << 20 };
 
 struct bl_logging bl_logging;
 
@@ -91,7 +91,7 @@ void bl_log_unlogged(const char *call)
 void bl_log_prologue_begin(void)
 {
     bl_error err = { 0, "" };
-    if (bl_journal_create(bl_rt.store, (uint32_t)bl_rt.rank, "prologue", bl_rt.settings.log_budget, &bl_logging.sent, &err)) bl_end_job(&err);
+    if (bl_journal_create(bl_rt.store, (uint32_t)bl_rt.rank, "prologue", PROLOGUE_MOST, &bl_logging.sent, &err)) bl_end_job(&err);
     bl_logging.events = bl_logging.sent;
     bl_logging.prologue = 1;
     bl_rt.counting = BL_COUNTING_LOGGED;
@@ -226,11 +226,16 @@ static int open_journals(bl_error *err)
     return rc;
 }
 
+/* In an incarnation that we have journals of: those of a false start are gone. */
 static int ever_logged(void)
 {
     bl_live_header h;
+    bl_journal_reader *reader;
     bl_error ignored;
-    for (uint32_t i = 0; i < bl_rt.incarnation; i++)
+    if (bl_journal_read_open(bl_rt.store, (uint32_t)bl_rt.rank, "events", &reader, &ignored)) return 0;
+    uint32_t oldest = bl_journal_read_oldest(reader);
+    bl_journal_read_close(reader);
+    for (uint32_t i = oldest; i < bl_rt.incarnation; i++)
         if (!bl_live_read_header(bl_rt.store, (uint32_t)bl_rt.rank, i, &h, &ignored) && h.logged) return 1;
     return 0;
 }
@@ -239,11 +244,10 @@ static int ever_logged(void)
  * and with whom: then all do. */
 static int forget_a_false_start(bl_error *err)
 {
-    uint32_t rank = (uint32_t)bl_rt.rank, logged[2] = { (uint32_t)!ever_logged(), !bl_rt.checkpoint }, worst[2];
+    uint32_t rank = (uint32_t)bl_rt.rank, mine[2] = { bl_rt.checkpoint, (uint32_t)!ever_logged() }, most[2];
     if (bl_rt.incarnation == 0) return BELAY_OK;
-    PMPI_Allreduce(logged, worst, 2, MPI_UINT32_T, MPI_MAX, bl_rt.private_comm);
-    PMPI_Allreduce(&logged[1], &worst[1], 1, MPI_UINT32_T, MPI_MIN, bl_rt.private_comm);
-    if (!worst[0] || !worst[1]) return BELAY_OK; /* all came there; or somebody has a checkpoint, so all did */
+    PMPI_Allreduce(mine, most, 2, MPI_UINT32_T, MPI_MAX, bl_rt.private_comm);
+    if (most[0] || !most[1]) return BELAY_OK; /* somebody has a checkpoint, so all came there; or they did without */
     int rc = bl_journal_retire_before(bl_rt.store, rank, "sent", err);
     return rc ? rc : bl_journal_retire_before(bl_rt.store, rank, "events", err);
 }
@@ -492,7 +496,7 @@ static void look_at_room(void)
 int bl_log_wait_for_room(bl_journal *journal)
 {
     bl_error err = { 0, "" };
-    if (bl_logging.prologue) lose_prologue("more messages than log-budget");
+    if (bl_logging.prologue) lose_prologue("more than 64 MiB of messages");
     if (bl_logging.prologue || !journal) return 0;
     if (bl_journal_error(journal, &err)) bl_end_job(&err);
     int64_t began = bl_ticks_ns();

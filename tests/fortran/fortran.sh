@@ -62,6 +62,11 @@ binding() { # NUMBER NAME
     check "$2: from the checkpoint before it" says 'resumed from checkpoint 3'
     check "$2: same result" same_result
 
+    run "heat-logged-$2" --checkpoint independent --logging pessimistic --every 10,7,9,8 --stable process --kill 2@step=37 "$scratch/heat-$2" 60
+    check "$2: heat with message logging: same result" same_result
+    job "heat-replayed-$2" "$belay" replay 2 --dir "$scratch/heat-logged-$2" "$scratch/heat-$2" 60
+    check "$2: a rank of it replayed" says 'rank 2 came to MPI_Finalize'
+
     compile "plain-$2" "$1" -DPLAIN "$sources/heat.F90"
     run "plain-job-$2" --preload --kill 1@call=50 "$scratch/plain-$2" 60
     check "$2: preloaded, its calls are seen" restarts 1
