@@ -71,7 +71,8 @@ void bl_postmortem_of(bl_store *store, const bl_options *options, const bl_watch
 void bl_postmortem_text(const bl_postmortem *p, const bl_options *options, char *text, size_t size);
 
 /* --- own.c: independent checkpoints --- */
-double bl_own_line(bl_store *store, const bl_events *events, const bl_postmortem *dead); /* tells it; seconds of lost work */
+/* Tells it; seconds of lost work.  *logged_s gets what it would have been with message logging added. */
+double bl_own_line(bl_store *store, const bl_events *events, const bl_postmortem *dead, double *logged_s);
 typedef struct bl_collector { int64_t next_ns; } bl_collector;
 void bl_own_collect(bl_store *store, bl_collector *collector); /* now and then: removes what no line can need any more */
 

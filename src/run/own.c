@@ -14,17 +14,19 @@ typedef struct totals {
     uint64_t transit;        /* messages that are sent again */
     uint32_t at_start;       /* ranks that start again from the beginning */
     int64_t oldest_ns;       /* time of the oldest checkpoint on the line; 0: somebody has none */
+    int64_t newest_ns;       /* the same if each went on from its newest, which it can with its messages logged */
 } totals;
 
 static totals add_up(const bl_past *p)
 {
-    totals t = { .oldest_ns = INT64_MAX };
+    totals t = { .oldest_ns = INT64_MAX, .newest_ns = INT64_MAX };
     for (uint32_t r = 0; r < p->ranks; r++) {
         const bl_past_checkpoint *from = bl_past_restart(p, r);
         t.kept += p->last[r];
         t.undone += p->last[r] - p->line.cut[r];
         t.at_start += from->number == 0;
         if (from->time_ns < t.oldest_ns) t.oldest_ns = from->time_ns;
+        if (p->at[r][p->last[r]].time_ns < t.newest_ns) t.newest_ns = p->at[r][p->last[r]].time_ns;
     }
     for (size_t k = 0; k < p->transits; k++) t.transit += p->transit[k].last - p->transit[k].first + 1;
     return t;
@@ -44,7 +46,13 @@ static void list_ranks(const bl_past *p, char *text, size_t size)
     if (p->ranks > RANKS_SHOWN && used < size) snprintf(text + used, size - used, ", ... (`belay line` tells all)");
 }
 
-double bl_own_line(bl_store *store, const bl_events *events, const bl_postmortem *dead)
+static double since(bl_store *store, const bl_postmortem *dead, int64_t time_ns)
+{
+    double seconds = bl_seconds(dead->died_ns - (time_ns ? time_ns : bl_store_job(store)->started_ns));
+    return seconds > 0 ? seconds : 0;
+}
+
+double bl_own_line(bl_store *store, const bl_events *events, const bl_postmortem *dead, double *logged_s)
 {
     bl_past past;
     bl_error err = { 0, "" };
@@ -54,9 +62,8 @@ double bl_own_line(bl_store *store, const bl_events *events, const bl_postmortem
         return 0;
     }
     totals t = add_up(&past);
-    int64_t from_ns = t.oldest_ns ? t.oldest_ns : bl_store_job(store)->started_ns;
-    double lost_s = bl_seconds(dead->died_ns - from_ns);
-    if (lost_s < 0) lost_s = 0;
+    double lost_s = since(store, dead, t.oldest_ns);
+    *logged_s += since(store, dead, t.newest_ns);
     list_ranks(&past, ranks, sizeof ranks);
     if (t.transit) snprintf(again, sizeof again, "; messages in transit, sent again: %" PRIu64, t.transit);
     if (t.at_start < past.ranks)

@@ -21,7 +21,7 @@ typedef struct supervisor {
     bl_events events;
     bl_store *store;
     unsigned restarts;
-    double redone_s;
+    double redone_s, logged_s;   /* logged_s: of it, had all messages been logged */
     uint64_t place;       /* where the last failure was */
     unsigned same_place;  /* how many in a row were there, none of them injected */
 } supervisor;
@@ -55,11 +55,13 @@ static void plural(unsigned n, const char *word, char *text, size_t size)
 
 static int finished(supervisor *s, const bl_watch *w)
 {
-    char restarts[32], text[128];
+    char restarts[32], logged[80] = "", text[200];
     int status = program_status(w->status);
     set_state(s, "finished");
     plural(s->restarts, "restart", restarts, sizeof restarts);
-    if (s->restarts) snprintf(text, sizeof text, "finished after %s, %.1f s of work redone", restarts, s->redone_s);
+    if (s->logged_s < s->redone_s - 0.05 && independent(s))
+        snprintf(logged, sizeof logged, "; with --logging pessimistic it would have been %.1f s", s->logged_s);
+    if (s->restarts) snprintf(text, sizeof text, "finished after %s, %.1f s of work redone%s", restarts, s->redone_s, logged);
     else snprintf(text, sizeof text, "finished without a failure");
     bl_event(&s->events, "finished", s->options.settings.verbose || s->options.json ? text : NULL, "restarts", 'i',
              (int64_t)s->restarts, "redone_seconds", 'd', s->redone_s, "status", 'i', (int64_t)status, NULL);
@@ -167,7 +169,7 @@ static int after_death(supervisor *s, const bl_watch *w, const bl_postmortem *p,
         *status = give_up(s, text);
         return 1;
     }
-    if (independent(s)) s->redone_s += bl_own_line(s->store, &s->events, p);
+    if (independent(s)) s->redone_s += bl_own_line(s->store, &s->events, p, &s->logged_s);
     else tell_line(s, p);
     forget_fired(&s->options.settings, p->fired);
     return 0;

@@ -648,7 +648,7 @@ int bl_report_text(const bl_report *r, enum bl_alive alive, bl_error *err)
         if (wrong)
             return wrong;
     }
-    printf("\nRecovery line%s (no orphan and no lost message%s; checked)\n", logged(story) ? " without the log" : "", story->mode == BL_LINE_LOGGED ? " that is not logged" : "");
+    printf("\nRecovery line%s (no orphan and no lost message%s; checked)\n", logged(story) ? " without the log, from the checkpoints that are left" : "", story->mode == BL_LINE_LOGGED ? " that is not logged" : "");
     int rc = print_table(r, err);
     if (rc == BELAY_OK)
         rc = print_why(r, err);
