@@ -61,6 +61,15 @@ static int by_clock(const void *x, const void *y)
     return (a->order > b->order) - (a->order < b->order);
 }
 
+/* A checkpoint that was taken while something was done again is followed by events that are before it in the journal. */
+static void forget_before(void)
+{
+    size_t kept = 0;
+    for (size_t k = 0; k < past.events; k++)
+        if (past.event[k].clock > past.begin) past.event[kept++] = past.event[k];
+    past.events = kept;
+}
+
 static int read_events(uint32_t checkpoint, bl_error *err)
 {
     bl_record r;
@@ -72,12 +81,12 @@ static int read_events(uint32_t checkpoint, bl_error *err)
         if (more < 0) return err->code;
         if (r.kind == BL_EVENT_CHECKPOINT && checkpoint && r.b == checkpoint) {
             past.begin = r.a;
-            past.events = 0;
             found = 1;
         } else if (r.kind != BL_EVENT_CHECKPOINT && add(&r, payload)) {
             rc = bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the events of the journal");
         }
     }
+    forget_before();
     if (rc == BELAY_OK && !found)
         return bl_fail(err, BELAY_ERR_DAMAGED, "the journal of rank %d does not know checkpoint %" PRIu32, bl_rt.rank, checkpoint);
     return rc;

@@ -1,5 +1,6 @@
 #include "tool/journals.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 typedef struct reading {
@@ -87,6 +88,108 @@ int bl_journals_read(bl_store *store, uint32_t ranks, bl_journals_wrong *wrong, 
     if (!bad) return BELAY_OK;
     bl_journals_clear(j);
     return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the journals of %u ranks", ranks);
+}
+
+/* --- what a restart feeds --- */
+
+typedef struct feeding {
+    uint32_t ranks;
+    bl_reader **reader;        /* [ranks] of the checkpoints */
+    const bl_snapshot **at;    /* [ranks] NULL: the start */
+    bl_fed_channel *channel;
+    size_t channels, room, last;
+} feeding;
+
+static uint64_t received(const feeding *f, const bl_record *r, uint32_t from)
+{
+    const bl_snapshot *s = f->at[r->c];
+    for (size_t k = 0; s && k < s->nchannels; k++)
+        if (s->channels[k].comm == r->a && s->channels[k].peer == (int32_t)from && s->channels[k].tag == r->d) return s->channels[k].received;
+    return 0;
+}
+
+static bool is_of(const bl_fed_channel *c, const bl_record *r, uint32_t from)
+{
+    return c->comm == r->a && c->from == from && c->to == (uint32_t)r->c && c->tag == r->d;
+}
+
+/* A journal goes on with the same channels again and again. */
+static bl_fed_channel *channel_of(feeding *f, const bl_record *r, uint32_t from)
+{
+    for (size_t k = 0; k < f->channels; k++) {
+        size_t i = (f->last + k) % f->channels;
+        if (is_of(&f->channel[i], r, from)) {
+            f->last = i;
+            return &f->channel[i];
+        }
+    }
+    if (f->channels == f->room) {
+        size_t room = f->room ? 2 * f->room : 64;
+        bl_fed_channel *bigger = realloc(f->channel, room * sizeof *bigger);
+        if (!bigger) return NULL;
+        f->channel = bigger;
+        f->room = room;
+    }
+    bl_fed_channel *c = &f->channel[f->last = f->channels++];
+    /* `first` holds, until there is a message, what the receiver has already. */
+    *c = (bl_fed_channel){.comm = r->a, .from = from, .to = (uint32_t)r->c, .tag = r->d, .first = received(f, r, from)};
+    return c;
+}
+
+static int feed_from(feeding *f, bl_store *store, uint32_t from, bl_error *err)
+{
+    bl_journal_reader *reader = NULL;
+    bl_record r;
+    const char *payload;
+    int more = 0, rc = bl_journal_read_open(store, from, "sent", &reader, err);
+    if (rc) return rc == BELAY_ERR_NONE ? BELAY_OK : rc;
+    while (rc == BELAY_OK && (more = bl_journal_next(reader, &r, &payload, err)) > 0) {
+        if (r.kind != BL_EVENT_SENT || r.c < 0 || (uint32_t)r.c >= f->ranks) continue;
+        bl_fed_channel *c = channel_of(f, &r, from);
+        if (!c) {
+            rc = bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the channels of the journals");
+        } else if (r.b > (c->messages ? c->last : c->first)) {
+            if (!c->messages) c->first = r.b;
+            c->last = r.b;
+            c->messages++;
+            c->bytes += r.bytes;
+        }
+    }
+    bl_journal_read_close(reader);
+    return rc ? rc : more < 0 ? err->code : BELAY_OK;
+}
+
+static int by_channel(const void *x, const void *y)
+{
+    const bl_fed_channel *a = x, *b = y;
+    if (a->to != b->to) return a->to < b->to ? -1 : 1;
+    if (a->from != b->from) return a->from < b->from ? -1 : 1;
+    if (a->comm != b->comm) return a->comm < b->comm ? -1 : 1;
+    return (a->tag > b->tag) - (a->tag < b->tag);
+}
+
+int bl_journals_fed(bl_store *store, uint32_t ranks, const uint32_t *restart, bl_fed_channel **channel, size_t *channels, bl_error *err)
+{
+    feeding f = {.ranks = ranks, .reader = calloc(ranks, sizeof *f.reader), .at = calloc(ranks, sizeof *f.at)};
+    int rc = f.reader && f.at ? BELAY_OK : bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the checkpoints of %u ranks", ranks);
+    for (uint32_t rank = 0; rc == BELAY_OK && rank < ranks; rank++)
+        if (restart[rank]) rc = bl_snapshot_open(store, rank, restart[rank], NULL, &f.reader[rank], &f.at[rank], err);
+    for (uint32_t rank = 0; rc == BELAY_OK && rank < ranks; rank++) rc = feed_from(&f, store, rank, err);
+    for (uint32_t rank = 0; f.reader && rank < ranks; rank++)
+        if (f.reader[rank]) bl_snapshot_close(f.reader[rank]);
+    free(f.reader);
+    free(f.at);
+    if (rc) {
+        free(f.channel);
+        return rc;
+    }
+    size_t kept = 0;
+    for (size_t k = 0; k < f.channels; k++)
+        if (f.channel[k].messages) f.channel[kept++] = f.channel[k];
+    if (kept) qsort(f.channel, kept, sizeof *f.channel, by_channel);
+    *channel = f.channel;
+    *channels = kept;
+    return BELAY_OK;
 }
 
 void bl_journals_clear(bl_journals *j)

@@ -25,6 +25,18 @@ typedef void bl_journals_wrong(void *context, uint32_t rank, const bl_error *why
 
 /* What can be read is counted.  A job that runs writes them: not to be called then. */
 int bl_journals_read(bl_store *store, uint32_t ranks, bl_journals_wrong *wrong, void *context, bl_journals *journals, bl_error *err);
+
+/* Messages of one channel that the journals hold and the checkpoint its receiver restarts from does not: what it is fed. */
+typedef struct bl_fed_channel {
+    uint64_t comm;
+    uint32_t from, to;
+    int32_t tag;
+    uint64_t first, last;      /* their numbers on the channel */
+    uint64_t messages, bytes;
+} bl_fed_channel;
+
+/* `restart`: [ranks] numbers of the checkpoints they restart from, 0 the start.  free(*channel). */
+int bl_journals_fed(bl_store *store, uint32_t ranks, const uint32_t *restart, bl_fed_channel **channel, size_t *channels, bl_error *err);
 void bl_journals_clear(bl_journals *journals);
 
 #endif

@@ -123,6 +123,8 @@ static int tell(const bl_args *args, bl_story *story, bl_error *err)
     bl_graph_trim(story->graph); /* all lines are solved; pictures take memory too */
     enum bl_alive alive = story->view ? bl_view_alive(story->view, &who) : BL_ALIVE_NO;
     rc = args->json ? bl_report_json(&r, alive, err) : bl_report_text(&r, alive, err);
+    if (rc == BELAY_OK && args->messages)
+        rc = bl_report_messages(&r, alive, err);
     if (rc == BELAY_OK && args->svg)
         rc = bl_page_svg(&r, args->svg, err);
     if (rc == BELAY_OK && args->html)
@@ -166,6 +168,8 @@ static int run(const bl_args *args, bl_error *err)
     int rc;
     if (args->word && args->has_dir)
         rc = bl_fail(err, BELAY_ERR_ARG, "'%.80s' and --dir are one source too many", args->word);
+    else if (args->messages && args->json)
+        rc = bl_fail(err, BELAY_ERR_ARG, "--messages is for people; --json has what is in the journals under with_log");
     else if (args->word && stat(args->word, &status) != 0)
         rc = bl_fail(err, BELAY_ERR_NONE, "there is no %.400s: %s", args->word, strerror(errno));
     else if (args->word && !S_ISDIR(status.st_mode))
@@ -179,7 +183,7 @@ const bl_command bl_command_line = {
     .name = "line",
     .summary = "the recovery line: who restarts where, what is lost, and why; with --html as a picture",
     .usage = "usage: belay line [DIR|TRACE] [--fail R[,R...]|all|node:HOST] [--svg FILE] [--html FILE] [--incarnation I]\n"
-             "                  [--seed N] [--dir DIR] [--json]\n"
+             "                  [--messages] [--seed N] [--dir DIR] [--json]\n"
              "\n"
              "Shows from which checkpoint each rank restarts, what is lost, and why.  Computed from the checkpoints and\n"
              "the message counters the ranks left in a job directory, or from a recorded trace; the result is checked by an\n"
@@ -190,12 +194,13 @@ const bl_command bl_command_line = {
              "                       or all of them when none did\n"
              "  --svg FILE           also draw it: ranks, checkpoints, messages, the line across\n"
              "  --html FILE          the same as a page to zoom in, in one file that needs no network\n"
+             "  --messages           with message logging: also which messages a restart takes from the journals, by number\n"
              "  --incarnation I      as it stood at the end of incarnation I; default: the newest that left counters, or the\n"
              "                       last that failed when the job has ended well\n"
              "  --seed N             where a figure is sampled because the job is large: of the random draws (default 1)\n"
              "  --dir DIR            the job directory (default: BELAY_DIR, or belay.d)\n"
              "  --json               everything, for programs\n",
-    .options = "fidjsHS",
+    .options = "fidjmsHS",
     .takes_word = true,
     .run = run,
 };

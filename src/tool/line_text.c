@@ -623,6 +623,45 @@ static int print_logged(const bl_story *story, enum bl_alive alive, bl_error *er
     return rc;
 }
 
+int bl_report_messages(const bl_report *r, enum bl_alive alive, bl_error *err)
+{
+    const bl_story *story = r->story;
+    bl_fed_channel *channel = NULL;
+    size_t channels = 0;
+    if (!story->view || !logged(story))
+        return bl_fail(err, BELAY_ERR_REFUSED, "--messages tells what journals hold: of a job directory with logging=pessimistic");
+    if (alive != BL_ALIVE_NO)
+        return bl_fail(err, BELAY_ERR_REFUSED, "--messages: the job is running, and writes its journals");
+    uint32_t *restart = malloc(story->ranks * sizeof *restart);
+    int rc = restart ? BELAY_OK : bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %u ranks", story->ranks);
+    for (uint32_t rank = 0; rc == BELAY_OK && rank < story->ranks; rank++)
+        restart[rank] = bl_story_number(story, rank, bl_story_last(story, rank));
+    if (rc == BELAY_OK)
+        rc = bl_journals_fed(story->view->store, story->ranks, restart, &channel, &channels, err);
+    free(restart);
+    if (rc != BELAY_OK)
+        return rc;
+    bl_table table = {.columns = "rrrlrr"};
+    printf("\nTaken from the journals by a restart: sent, and not received before the receiver's checkpoint (or not received at all)\n");
+    static const char *const head[] = {"to", "from", "tag", "messages", "count", "size"};
+    for (size_t k = 0; k < sizeof head / sizeof *head; k++)
+        bl_table_cell(&table, "%s", head[k]);
+    for (size_t k = 0; k < channels; k++) {
+        const bl_fed_channel *c = &channel[k];
+        bl_table_cell(&table, "%u", c->to);
+        bl_table_cell(&table, "%u", c->from);
+        bl_table_cell(&table, "%d", (int)c->tag);
+        bl_table_cell(&table, "%" PRIu64 " to %" PRIu64 " of communicator %" PRIx64, c->first, c->last, c->comm);
+        bl_table_cell(&table, "%s", bl_text_number(c->messages).s);
+        bl_table_cell(&table, "%s", bl_text_size(c->bytes).s);
+    }
+    rc = bl_table_print(&table, "  ", err);
+    if (!channels)
+        printf("  none\n");
+    free(channel);
+    return rc;
+}
+
 /* An older incarnation was told of: how the job went on. */
 static void print_since(const bl_story *story)
 {

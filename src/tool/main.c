@@ -24,6 +24,7 @@ static const struct option options[] = {
     {"keep", required_argument, NULL, 'k'},      {"dry-run", no_argument, NULL, 'n'},
     {"quarantine", no_argument, NULL, 'q'},      {"force", no_argument, NULL, 'F'},
     {"svg", required_argument, NULL, 's'},       {"html", required_argument, NULL, 'H'},
+    {"messages", no_argument, NULL, 'm'},
     {"seed", required_argument, NULL, 'S'},      {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -68,6 +69,7 @@ static int take_option(int letter, bl_args *args, bl_error *err)
     case 'H': args->html = optarg; return BELAY_OK;
     case 'S': return number_of("seed", 0, &args->seed, err);
     case 'j': args->json = true; return BELAY_OK;
+    case 'm': args->messages = true; return BELAY_OK;
     case 'R': args->repair = true; return BELAY_OK;
     case 'n': args->dry_run = true; return BELAY_OK;
     case 'q': args->quarantine = true; return BELAY_OK;

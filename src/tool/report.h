@@ -58,6 +58,8 @@ bl_text bl_report_end(const bl_live_header *table);
 bool bl_report_ended_well(const bl_story *story);
 
 int bl_report_text(const bl_report *report, enum bl_alive alive, bl_error *err);
+/* With message logging: the messages that a restart takes from the journals, a channel a line. */
+int bl_report_messages(const bl_report *report, enum bl_alive alive, bl_error *err);
 int bl_report_json(const bl_report *report, enum bl_alive alive, bl_error *err);
 
 /* The rank with the longest certificate, which tells the story of a domino best. */

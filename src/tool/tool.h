@@ -23,7 +23,7 @@ typedef struct bl_args {
     const char *svg, *html; /* files to write, or NULL */
     uint32_t rank, keep, incarnation, seed;
     bool has_dir, has_rank, has_incarnation;
-    bool json, repair, dry_run, quarantine, force;
+    bool json, messages, repair, dry_run, quarantine, force;
 } bl_args;
 
 typedef struct bl_command {

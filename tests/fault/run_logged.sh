@@ -27,6 +27,9 @@ for program in heat2d wavefront farm ring domino cg; do
     done
 done
 
+run own --checkpoint independent --stable process --every 4,5,6,5 --kill 1@step=18 "$examples/domino"
+check "not logged: what logging would have saved" says 'of work redone; with --logging pessimistic it would have been [0-9.]* s'
+
 # A program that goes another way each time: what others have seen of it is what it does again.
 chance() {
     name=$1 n=$2 seed=$3 rounds=$4
@@ -46,6 +49,15 @@ export OMPI_MCA_pml OMPI_MCA_btl
 chance tcp 4 12 30
 unset OMPI_MCA_pml OMPI_MCA_btl
 
+# Checkpoints that are taken while what was done before a failure is done again, and failures then.
+run farm-calm $logged --every never "$examples/farm"
+reference=$(result_of "$log")
+for seed in 1 2 3 4 5 6 7 8 9 10 11 12; do
+    run "again$seed" $logged --every 3 --jitter 90% --kill "2@call=$((77 + seed)),1@call=$((91 + seed * 3)),0@call=$((300 - seed * 5))" "$examples/farm"
+    check "checkpoints while it repeats, seed $seed: ends" ended 0
+    check "checkpoints while it repeats, seed $seed: same result" same_result
+done
+
 # Killed in the middle of things, and again while it repeats.
 set_reference --size 128 --steps 200 --quiet
 for point in snapshot#3 publish#2 rename#2 init recover restored; do
@@ -62,6 +74,8 @@ check "belay line: the line with the log" says 'Recovery with the log (logging=p
 check "belay line: what each rank repeats and keeps" says '^  2 *checkpoint [0-9]* .*[1-9][0-9]* messages, [0-9.]* [KM]iB$'
 check "belay line: the line without" says 'Recovery line without the log'
 check "belay line: what recovery will be" says 'every rank restarts at its own newest checkpoint'
+job left-messages "$belay" line --messages --dir "$scratch/left"
+check "belay line --messages: by number and channel" says '^  *[0-3]  *[0-3]  *[-0-9]*  [0-9]* to [0-9]* of communicator [0-9a-f]* '
 job left-json "$belay" line --json --dir "$scratch/left"
 check "belay line --json: the same" says '"with_log": {'
 job left-verify "$belay" verify --dir "$scratch/left"
