@@ -167,6 +167,7 @@ static void begin(void)
     if (bl_rt.off) return;
     if (getenv("BELAY_REPLAY")) {
         bl_replay_begin();
+        find_shared_request();
         return;
     }
     const char *supervised = getenv("BELAY_INCARNATION");

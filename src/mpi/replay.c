@@ -310,9 +310,18 @@ int bl_replay_comm(const char *call, MPI_Comm *newcomm)
     int *world = malloc((size_t)seen.bytes);
     if (!world) fail("out of memory for communicators");
     memcpy(world, seen.payload, (size_t)seen.bytes);
-    for (int i = 0; i < size; i++)
+    int strange = 0;
+    long cells = 1;
+    for (int i = 0; i < size; i++) {
+        strange |= world[i] < 0 || world[i] >= bl_rt.ranks;
         if (world[i] == bl_rt.rank) rank = i;
-    if (rank < 0) fail("the journal has a communicator without rank %d", bl_rt.rank);
+    }
+    for (int d = 0; d < dims && !strange; d++) {
+        strange = world[size + d] < 1 || world[size + d] > size;
+        cells *= strange ? 0 : world[size + d];
+        strange |= cells > size;
+    }
+    if (rank < 0 || strange || (dims > 0 && cells != size)) fail("the journal has a communicator that cannot be: %d ranks, %d dimensions", size, dims);
     int rc = PMPI_Comm_dup(MPI_COMM_SELF, newcomm);
     if (rc) return rc;
     remember(*newcomm, rank, size, dims, world);
