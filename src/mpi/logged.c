@@ -84,6 +84,7 @@ static void note_between(const bl_record *r, const void *buf, int count, MPI_Dat
     uint64_t channel[4] = { r->a, (uint64_t)(uint32_t)r->c << 32 | (uint32_t)r->d, r->bytes, bl_logging.between };
     uint64_t seed = XXH3_64bits(channel, sizeof channel);
     bl_room room;
+    bl_logging.between_bytes += r->bytes;
     if (!r->bytes || bl_layout_of(type)->contiguous) {
         bl_logging.between = XXH3_64bits_withSeed(buf, r->bytes, seed);
         return;

@@ -286,6 +286,8 @@ static void check_between(void)
 {
     bl_live_header h;
     bl_error ignored;
+    if (bl_logging.between_bytes && bl_rt.incarnation == 0 && bl_rt.settings.verbose && bl_rt.rank == 0)
+        bl_say("rank 0: what it sends between belay_recover and its first safe point has to be the same after a failure (message logging): nothing there may depend on what was restored");
     if (!bl_rt.checkpoint) return; /* nothing was restored */
     for (uint32_t i = bl_rt.incarnation; i-- > 0;) {
         if (bl_live_read_header(bl_rt.store, (uint32_t)bl_rt.rank, i, &h, &ignored) || !h.logged) continue;
@@ -320,7 +322,7 @@ static void look_at_crossing(int at_end)
     if (!at_end && !done) return;
     for (int r = 0; !at_end && r < bl_rt.ranks; r++)
         if (state.crossing[bl_rt.ranks + r] != state.crossed[r])
-            bl_log_end_job("rank %d sent %" PRIu64 " messages to this rank before its first safe point, of which %" PRIu64 " were received before ours: with message logging nothing may be under way at the first safe point",
+            bl_log_end_job("messages were under way at the first safe points: rank %d sent this rank %" PRIu64 " before its own, and this rank received %" PRIu64 " before its own; with message logging belay_checkpoint has to stand at the beginning of the loop, before what the loop receives",
                            r, state.crossing[bl_rt.ranks + r], state.crossed[r]);
     free(state.crossing);
     free(state.crossed);

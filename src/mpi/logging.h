@@ -8,6 +8,7 @@ struct bl_logging {
     bl_journal *sent, *events;
     int prologue;            /* before the first safe point: both are one journal, which only `belay replay` reads */
     uint64_t between;        /* hash of what was sent from belay_recover on, before the first safe point */
+    uint64_t between_bytes;
     int unsaid;              /* calls have shown nothing since the last event: what the live table alone knows */
     uint64_t cut_at;         /* where the events after the checkpoint being taken begin */
 };

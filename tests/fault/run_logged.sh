@@ -120,6 +120,9 @@ run budget $logged --log-budget 3M "$heat2d" --steps 5
 check "a small budget: refused" says '16M is the least'
 run restored $logged --every 5 --kill 1@step=12 "$programs/chance" 1 20 restored
 check "restored state sent before the first safe point: refused" says 'belay_checkpoint has to come at the beginning of the loop'
+check "state sent before the first safe point: said at the start" says 'rank 0: what it sends between belay_recover and its first safe point'
+run unaligned $logged --every 7,5,9,6 "$examples/wavefront" 60 unaligned
+check "a safe point in the middle of the loop: refused" says 'belay_checkpoint has to stand at the beginning of the loop'
 run silent $logged --every 5 --kill 1@step=12,2@step=15 "$programs/chance" 1 20 silent
 check "a rank without safe points: no checkpoint, begun anew" says 'nothing lost, nothing twice'
 check "a rank without safe points: it was restarted" restarts 2
