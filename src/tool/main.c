@@ -37,7 +37,7 @@ static void print_help(FILE *out)
     for (size_t k = 0; k < COMMANDS; k++)
         fprintf(out, "  %-6s  %s\n", commands[k]->name, commands[k]->summary);
     fprintf(out, "  help    this text, or that of a command: belay help line\n\n"
-                 "All but run read what a job left in its job directory (--dir DIR, BELAY_DIR, or belay.d).\n"
+                 "All but run and replay read what a job left in its job directory (--dir DIR, BELAY_DIR, or belay.d).\n"
                  "Exit status: 0 good, 1 damaged or not possible, 2 wrong usage or no such directory;\n"
                  "belay run and replay: see belay run --help, belay replay --help.\n");
 }
