@@ -93,7 +93,7 @@ typedef struct bl_seen {
 } bl_seen;
 
 int bl_outcome_load(uint32_t checkpoint, bl_error *err); /* sets bl_rt's clock to that of the checkpoint */
-int bl_outcome_load_prologue(uint32_t *incarnation, bl_error *err); /* of the newest incarnation that came to belay_recover */
+int bl_outcome_load_prologue(uint32_t *incarnation, bl_error *err); /* of the newest incarnation in which we came to the first safe point */
 void bl_outcome_rest(void);                      /* nothing is known until bl_outcome_wake */
 void bl_outcome_wake(void);
 uint64_t bl_outcome_known(void);                 /* of the last call of which anything is known */

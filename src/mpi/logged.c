@@ -179,14 +179,10 @@ static int send_it(send_call *call, isend_call *begin, const void *buf, int coun
     if (was_sent(slot)) return repeat(slot, buf, count, type);
     bl_log_before_send();
     slot->sent++;
-    if (count > 0 && (uint64_t)bl_layout_of(type)->size * (uint64_t)count >= LONG)
-        return send_and_append(slot, begin, buf, count, type, dest, tag, comm);
-    int rc = call(buf, count, type, dest, tag, comm);
-    if (__builtin_expect(rc != MPI_SUCCESS, 0)) {
-        slot->sent--;
-        return rc;
-    }
-    append(slot, buf, count, type);
+    int is_long = count > 0 && (uint64_t)bl_layout_of(type)->size * (uint64_t)count >= LONG;
+    int rc = is_long ? send_and_append(slot, begin, buf, count, type, dest, tag, comm) : call(buf, count, type, dest, tag, comm);
+    if (__builtin_expect(rc != MPI_SUCCESS, 0)) slot->sent--;
+    else if (!is_long) append(slot, buf, count, type);
     return rc;
 }
 

@@ -49,6 +49,7 @@ static struct state {
     uint64_t *before;        /* [channel_slots] the last that is in a journal of an incarnation before; NULL: none is */
     stretch stretch[STRETCHES];
     unsigned stretches;
+    int prologue_kept;       /* of this incarnation, whole */
     int older_events_gone;   /* those of incarnations before */
     int asked;               /* the others, for checkpoints, since the journal was last under its limit */
 } state;
@@ -124,12 +125,18 @@ void bl_log_comm(const bl_comm *c)
 static void end_prologue(void)
 {
     bl_record r = { .a = bl_log_clock(), .kind = BL_EVENT_BEGUN };
-    bl_error err = { 0, "" };
     bl_logging.prologue = 0;
-    if (!bl_logging.sent) return;
+    state.prologue_kept = bl_logging.sent != NULL;
+    if (!state.prologue_kept) return;
     bl_log_append(bl_logging.sent, &r, "");
     bl_journal_close(bl_logging.sent);
-    if (bl_journal_retire_before(bl_rt.store, (uint32_t)bl_rt.rank, "prologue", &err)) bl_say("rank %d: %s", bl_rt.rank, err.text);
+}
+
+/* A replay needs those of all ranks of one incarnation. */
+static void older_prologues_go(void)
+{
+    bl_error err = { 0, "" };
+    if (state.prologue_kept && bl_journal_retire_before(bl_rt.store, (uint32_t)bl_rt.rank, "prologue", &err)) bl_say("rank %d: %s", bl_rt.rank, err.text);
 }
 
 int bl_log_begun(void)
@@ -327,6 +334,7 @@ static void look_at_crossing(int at_end)
     free(state.crossing);
     free(state.crossed);
     state.crossing = state.crossed = NULL;
+    if (!at_end) older_prologues_go();
 }
 
 int bl_log_all_begun(void)

@@ -116,35 +116,47 @@ int bl_outcome_load(uint32_t checkpoint, bl_error *err)
     return BELAY_OK;
 }
 
-/* The program does the same before its first safe point in every incarnation: any will do that came there. */
-int bl_outcome_load_prologue(uint32_t *incarnation, bl_error *err)
+static int open_prologue(bl_error *err)
+{
+    int rc = bl_journal_read_open(bl_rt.store, (uint32_t)bl_rt.rank, "prologue", &past.reader, err);
+    if (rc != BELAY_ERR_NONE) return rc;
+    return bl_fail(err, rc, "rank %d has left no journal: it can be replayed only when the job ran with logging", bl_rt.rank);
+}
+
+/* The newest incarnation in which this rank came to its first safe point. */
+static int choose_prologue(uint32_t *incarnation, bl_error *err)
 {
     bl_record r;
     const char *payload;
     char why[80] = "";
-    int more, whole = 0, rc = bl_journal_read_open(bl_rt.store, (uint32_t)bl_rt.rank, "prologue", &past.reader, err);
-    uint32_t reading = 0;
-    if (rc == BELAY_ERR_NONE) return bl_fail(err, rc, "rank %d has left no journal: it can be replayed only when the job ran with logging", bl_rt.rank);
-    while (rc == BELAY_OK && (more = bl_journal_next(past.reader, &r, &payload, err)) != 0) {
-        if (more < 0) return err->code;
-        if (reading != bl_journal_read_incarnation(past.reader) && whole) break;
-        if (reading != bl_journal_read_incarnation(past.reader)) past.events = 0;
-        reading = bl_journal_read_incarnation(past.reader);
-        if (r.kind == BL_EVENT_BEGUN) {
-            whole = 1;
-            past.known = r.a;
-            *incarnation = reading;
-        } else if (r.kind == BL_EVENT_UNLOGGED) {
-            snprintf(why, sizeof why, "%.*s", r.bytes < sizeof why ? (int)r.bytes : (int)sizeof why - 1, payload);
-        } else if (r.kind != BL_EVENT_SENT && add(&r, payload)) {
-            rc = bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the events of the journal");
-        }
+    int more = 0, found = 0, rc = open_prologue(err);
+    while (rc == BELAY_OK && (more = bl_journal_next(past.reader, &r, &payload, err)) > 0) {
+        if (r.kind == BL_EVENT_UNLOGGED) snprintf(why, sizeof why, "%.*s", r.bytes < sizeof why ? (int)r.bytes : (int)sizeof why - 1, payload);
+        if (r.kind != BL_EVENT_BEGUN) continue;
+        found = 1;
+        *incarnation = bl_journal_read_incarnation(past.reader);
     }
-    if (rc == BELAY_OK && !whole && why[0])
-        return bl_fail(err, BELAY_ERR_REFUSED, "what rank %d did before its first safe point cannot be replayed alone: %s", bl_rt.rank, why);
-    if (rc == BELAY_OK && !whole) return bl_fail(err, BELAY_ERR_NONE, "rank %d never came to its first safe point: there is nothing to replay", bl_rt.rank);
+    bl_outcome_free();
+    if (rc || more < 0) return err->code;
+    if (found) return BELAY_OK;
+    if (why[0]) return bl_fail(err, BELAY_ERR_REFUSED, "what rank %d did before its first safe point cannot be replayed alone: %s", bl_rt.rank, why);
+    return bl_fail(err, BELAY_ERR_NONE, "rank %d never came to its first safe point: there is nothing to replay", bl_rt.rank);
+}
+
+int bl_outcome_load_prologue(uint32_t *incarnation, bl_error *err)
+{
+    bl_record r;
+    const char *payload;
+    int more = 0, rc = choose_prologue(incarnation, err);
+    if (rc == BELAY_OK) rc = open_prologue(err);
+    while (rc == BELAY_OK && (more = bl_journal_next(past.reader, &r, &payload, err)) > 0) {
+        if (bl_journal_read_incarnation(past.reader) != *incarnation) continue;
+        if (r.kind == BL_EVENT_BEGUN) past.known = r.a;
+        else if (r.kind != BL_EVENT_SENT && add(&r, payload)) rc = bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the events of the journal");
+    }
+    if (rc || more < 0) return err->code;
     if (past.events) qsort(past.event, past.events, sizeof *past.event, by_clock);
-    return rc;
+    return BELAY_OK;
 }
 
 void bl_outcome_rest(void)
