@@ -14,7 +14,6 @@
 #include <execinfo.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,21 +102,10 @@ void bl_replay_failed(const bl_error *err)
     _exit(1);
 }
 
-static void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
-static void fail(const char *format, ...)
-{
-    bl_error err = { BELAY_ERR_REFUSED, "" };
-    va_list args;
-    va_start(args, format);
-    vsnprintf(err.text, sizeof err.text, format, args);
-    va_end(args);
-    bl_replay_failed(&err);
-}
-
 void bl_replay_cannot(const char *call)
 {
     say_where();
-    fail("%s cannot be answered without the other ranks", call);
+    bl_log_end_job("%s cannot be answered without the other ranks", call);
 }
 
 void bl_replay_differs(const char *text)
@@ -143,7 +131,7 @@ void bl_replay_call(void)
 {
     char text[160];
     bl_rt.calls_until = UINT64_MAX;
-    if (!replay.recovered) fail("it makes more MPI calls before its first safe point than it did: the program is not the one that ran");
+    if (!replay.recovered) bl_log_end_job("it makes more MPI calls before its first safe point than it did: the program is not the one that ran");
     if (replay.until && bl_log_clock() >= replay.until) snprintf(text, sizeof text, "stopped at call %" PRIu64 ", as --to asks", replay.until);
     else snprintf(text, sizeof text, "here rank %d ended: this is its call %" PRIu64 ", which it never made", bl_rt.rank, bl_log_clock());
     over(text);
@@ -152,8 +140,8 @@ void bl_replay_call(void)
 void bl_replay_unknown(void)
 {
     char text[160];
-    if (!replay.recovered) fail("a message that it received before its first safe point is in no journal");
-    if (bl_log_clock() < bl_outcome_known()) fail("what call %" PRIu64 " received is in no journal", bl_log_clock());
+    if (!replay.recovered) bl_log_end_job("a message that it received before its first safe point is in no journal");
+    if (bl_log_clock() < bl_outcome_known()) bl_log_end_job("what call %" PRIu64 " received is in no journal", bl_log_clock());
     snprintf(text, sizeof text, "here rank %d ended: in its call %" PRIu64 ", of which nothing is known", bl_rt.rank, bl_log_clock());
     over(text);
 }
@@ -176,7 +164,7 @@ static int number_in(const char *variable, uint64_t *number)
     if (!text || !*text) return 0;
     errno = 0;
     *number = strtoull(text, &end, 10);
-    if (errno || *end || *text == '-') fail("%s is '%.40s', not a number", variable, text);
+    if (errno || *end || *text == '-') bl_log_end_job("%s is '%.40s', not a number", variable, text);
     return 1;
 }
 
@@ -202,7 +190,7 @@ static void open_job(bl_error *err)
     number_in("BELAY_REPLAY", &rank);
     if (bl_store_open(bl_rt.settings.dir, BL_STABLE_PROCESS, &bl_rt.store, err)) bl_replay_failed(err);
     const bl_job *job = bl_store_job(bl_rt.store);
-    if (rank >= job->ranks) fail("%s holds a job of %" PRIu32 " ranks", bl_rt.settings.dir, job->ranks);
+    if (rank >= job->ranks) bl_log_end_job("%s holds a job of %" PRIu32 " ranks", bl_rt.settings.dir, job->ranks);
     bl_rt.rank = (int)rank;
     bl_rt.ranks = (int)job->ranks;
     bl_rt.incarnation = job->incarnation + 1; /* all there were are past */
@@ -224,7 +212,7 @@ void bl_replay_choose(bl_error *err)
         if (rc) bl_say("rank %d: checkpoint %" PRIu32 " cannot be used: %s", bl_rt.rank, number, err->text);
     }
     free(numbers);
-    if (named && from > 0 && !bl_rt.restore) fail("there is no checkpoint %" PRIu64, from);
+    if (named && from > 0 && !bl_rt.restore) bl_log_end_job("there is no checkpoint %" PRIu64, from);
     bl_rt.checkpoint = bl_rt.restore ? bl_rt.restore->checkpoint : 0;
 }
 
@@ -265,7 +253,7 @@ void bl_replay_first_safe_point(bl_error *err)
     replay.began = bl_outcome_clock();
     replay.ended = bl_outcome_known();
     uint64_t last = replay.until && replay.until <= replay.ended ? replay.until : replay.ended + 1;
-    if (replay.until && replay.until <= replay.began) fail("--to %" PRIu64 ": the replay begins after call %" PRIu64, replay.until, replay.began);
+    if (replay.until && replay.until <= replay.began) bl_log_end_job("--to %" PRIu64 ": the replay begins after call %" PRIu64, replay.until, replay.began);
     bl_rt.calls_until = h->clock_base + last;
     bl_log_fed = bl_log_repeated = (bl_log_tally){ 0, 0 };
     replay.recovered = 1;
@@ -293,7 +281,7 @@ static shape *shape_of(MPI_Comm handle)
 static void remember(MPI_Comm handle, int rank, int size, int dims, int *world)
 {
     shape *s = malloc(sizeof *s);
-    if (!s) fail("out of memory for communicators");
+    if (!s) bl_log_end_job("out of memory for communicators");
     *s = (shape){ replay.shape, handle, rank, size, dims, world };
     replay.shape = s;
 }
@@ -304,11 +292,11 @@ int bl_replay_comm(const char *call, MPI_Comm *newcomm)
     if (bl_outcome_of(BL_EVENT_COMM, bl_log_clock(), &seen) != BL_KNOWN) bl_replay_cannot(call);
     int size = seen.c, dims = seen.d, rank = -1;
     if (size < 0 || dims < -1 || seen.bytes != sizeof(int) * ((uint64_t)size + 2 * (uint64_t)(dims > 0 ? dims : 0)))
-        fail("the journal has a communicator of %d ranks in %" PRIu64 " bytes", size, seen.bytes);
+        bl_log_end_job("the journal has a communicator of %d ranks in %" PRIu64 " bytes", size, seen.bytes);
     *newcomm = MPI_COMM_NULL;
     if (size == 0) return MPI_SUCCESS;
     int *world = malloc((size_t)seen.bytes);
-    if (!world) fail("out of memory for communicators");
+    if (!world) bl_log_end_job("out of memory for communicators");
     memcpy(world, seen.payload, (size_t)seen.bytes);
     int strange = 0;
     long cells = 1;
@@ -321,7 +309,7 @@ int bl_replay_comm(const char *call, MPI_Comm *newcomm)
         cells *= strange ? 0 : world[size + d];
         strange |= cells > size;
     }
-    if (rank < 0 || strange || (dims > 0 && cells != size)) fail("the journal has a communicator that cannot be: %d ranks, %d dimensions", size, dims);
+    if (rank < 0 || strange || (dims > 0 && cells != size)) bl_log_end_job("the journal has a communicator that cannot be: %d ranks, %d dimensions", size, dims);
     int rc = PMPI_Comm_dup(MPI_COMM_SELF, newcomm);
     if (rc) return rc;
     remember(*newcomm, rank, size, dims, world);
