@@ -22,6 +22,9 @@ PURE_TESTS += tests/sim/sim_independent
 tests_sim_sim_independent_SOURCES = tests/sim/sim_independent.c
 tests_sim_sim_independent_LDADD = libbl_line.la libbl_util.la
 
+PURE_TESTS += tests/sim/sim_logged
+tests_sim_sim_logged_SOURCES = tests/sim/sim_logged.c
+
 PURE_TESTS += tests/sim/sim_msglog
 tests_sim_sim_msglog_SOURCES = tests/sim/sim_msglog.c
 tests_sim_sim_msglog_LDADD = libbl_protocol.la libbl_util.la
