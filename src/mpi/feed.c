@@ -22,6 +22,7 @@ uint64_t bl_feed_left, bl_feed_repeats;
 static struct feed {
     lane *in[BUCKETS], *out[BUCKETS];
     uint64_t *until;         /* [channel_slots] messages up to this one are not sent again */
+    uint64_t *logged;        /* [channel_slots] and up to this one they are in our journal, or were */
     uint64_t *next;          /* [channel_slots] that has to come next, while they are loaded */
     uint64_t left, repeats;  /* until the first safe point: what will be left */
     bl_journal_reader **reader; /* [ranks] what the messages point into */
@@ -71,9 +72,10 @@ static int make_room(bl_error *err)
 {
     size_t slots = bl_rt.live.header->channel_slots;
     feed.until = calloc(slots, sizeof *feed.until);
+    feed.logged = calloc(slots, sizeof *feed.logged);
     feed.next = calloc(slots, sizeof *feed.next);
     feed.reader = calloc((size_t)bl_rt.ranks, sizeof *feed.reader);
-    return feed.until && feed.next && feed.reader ? BELAY_OK : out_of_memory(err);
+    return feed.until && feed.logged && feed.next && feed.reader ? BELAY_OK : out_of_memory(err);
 }
 
 /* One that we have sent, in any incarnation. */
@@ -82,7 +84,7 @@ static int load_sent(const bl_record *r, const bl_fed *fed, bl_error *err)
     const bl_live_slot *slot = bl_comm_slot_by_id(r->a, r->c, r->d);
     if (!slot) return bl_fail(err, BELAY_ERR_REFUSED, "the journal of this rank has more channels than this version counts");
     uint64_t *until = &feed.until[index_of(slot)];
-    if (r->b > *until) *until = r->b;
+    if (r->b > *until) *until = feed.logged[index_of(slot)] = r->b;
     if (r->b > slot->sent && add(feed.out, r->a, r->c, fed)) return out_of_memory(err);
     return BELAY_OK;
 }
@@ -302,6 +304,11 @@ void bl_feed_take(bl_fed *f)
 
 /* --- sending --- */
 
+int bl_feed_was_logged(const bl_live_slot *slot, uint64_t number)
+{
+    return number <= feed.logged[index_of(slot)];
+}
+
 int bl_feed_was_sent(const bl_live_slot *slot)
 {
     return slot->sent < feed.until[index_of(slot)];
@@ -337,6 +344,7 @@ void bl_feed_free(void)
         if (feed.reader[r]) bl_journal_read_close(feed.reader[r]);
     free(feed.reader);
     free(feed.until);
+    free(feed.logged);
     free(feed.next);
     free_lanes(feed.in);
     free_lanes(feed.out);

@@ -82,6 +82,7 @@ extern uint64_t bl_feed_repeats;                 /* messages that will still be 
 bl_fed *bl_feed_find(const bl_wanted *wanted, int *source); /* the next of them; NULL: none, ask MPI */
 void bl_feed_take(bl_fed *fed);
 int bl_feed_was_sent(const bl_live_slot *slot);  /* the next message on it; then it is left out */
+int bl_feed_was_logged(const bl_live_slot *slot, uint64_t number);
 const bl_fed *bl_feed_sent(const bl_live_slot *slot, uint64_t number); /* NULL: only its receiver has it */
 
 /* --- outcome.c --- */

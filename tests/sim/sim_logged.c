@@ -15,12 +15,13 @@
 
 enum { RANKS = 4, OPS = 120, MESSAGES = 64, KEPT = 2, DEATHS = 4, NEWS = 64, ANYBODY = 99 };
 
-enum mutant { NONE, COLLECTS_BY_NEWEST, COLLECTS_AT_ONCE, JOURNAL_ALONE, CHECKPOINT_ALONE, ALL_SENT_AGAIN, MATCH_NOT_LOGGED, EVENTS_FORGOTTEN, MUTANTS };
+enum mutant { NONE, COLLECTS_BY_NEWEST, COLLECTS_AT_ONCE, JOURNAL_ALONE, CHECKPOINT_ALONE, ALL_SENT_AGAIN, MATCH_NOT_LOGGED, EVENTS_FORGOTTEN, ONLY_IN_CHECKPOINT, MUTANTS };
 static const char *const mutant_name[] = {
     "none", "what the newest checkpoint holds is collected", "what is received is collected without a checkpoint",
     "a message that only the receiver's checkpoint has is sent again", "a message that only the journal has is sent again",
     "everything is sent again", "whom a receive from anybody was matched with is not logged",
-    "a checkpoint taken while a rank repeats hides the events after it" };
+    "a checkpoint taken while a rank repeats hides the events after it",
+    "what only the receiver's checkpoint has does not come into the journal" };
 
 enum kind { SEND, RECEIVE, SAFE };
 typedef struct op { enum kind kind; uint32_t peer; } op;
@@ -115,11 +116,15 @@ static void send(uint32_t r, uint32_t to)
     n->sent_hash[to] = mix(n->sent_hash[to] ^ value);
     if (number <= j.until[r][to]) {
         if (number <= was->last && was->there[number] && was->value[number] != value) wrong("a rank sends something else than it did");
+        if (number == was->last + 1 && j.mutant != ONLY_IN_CHECKPOINT) { /* that checkpoint may be damaged one day */
+            j.copy_to[r] = 1 + (int)to;
+            j.copy[r] = value;
+        }
         return;
     }
     if (j.tail[r][to] < 2 * MESSAGES) j.queue[r][to][j.tail[r][to]++] = value;
     if (number <= was->last) return; /* only a mutant: in the journal already */
-    if (number != was->last + 1) j.sent[r][to].last = number - 1; /* those in between are in the receiver's checkpoint */
+    if (number != was->last + 1) j.sent[r][to].last = number - 1; /* only a mutant: those between are in a checkpoint */
     j.copy_to[r] = 1 + (int)to;
     j.copy[r] = value;
 }
