@@ -87,6 +87,16 @@ job left-damaged "$belay" verify --dir "$scratch/left"
 check "belay verify: a damaged journal" says 'damaged: rank 1: .*journal-.*a record is altered'
 check "belay verify: exit status 1" ended 1
 
+# The newest checkpoint of a rank is damaged: the one before, and all its messages are still there.
+run calm $logged --every never "$examples/cg" --size 128 --quiet
+reference=$(result_of "$log")
+run older $logged --every 10,7,13,9 --max-restarts 0 --kill 2@step=60 "$examples/cg" --size 128 --quiet
+newest=$(ls "$scratch"/older/rank-00001/ckpt-* | tail -n 1)
+printf '\377\376' | dd of="$newest" bs=1 seek=$(($(stat -c %s "$newest") / 2)) conv=notrunc 2>/dev/null
+run older $logged --every 10,7,13,9 "$examples/cg" --size 128 --quiet
+check "a damaged checkpoint: said" says 'rank 1: checkpoint [0-9]* cannot be used'
+check "a damaged checkpoint: same result" same_result
+
 # A long run keeps no more than its newest checkpoints need.
 run long $logged --every 20 "$heat2d" --size 128 --steps 4000 --quiet
 check "4000 steps: ends" ended 0
