@@ -3,6 +3,20 @@
 
 #include <string.h>
 
+#ifdef HAVE_XXH3_128BITS_DISPATCH
+#include <immintrin.h>
+
+__attribute__((target("avx"))) static void clean(void)
+{
+    _mm256_zeroupper();
+}
+
+void bl_hash_clean(void)
+{
+    if (__builtin_cpu_supports("avx")) clean();
+}
+#endif
+
 static const char digits[] = "0123456789abcdef";
 
 bl_digest bl_digest_of(const void *bytes, size_t size)
