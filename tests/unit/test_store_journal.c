@@ -387,21 +387,21 @@ static double compute(void)
 /* Vector registers that the checksum leaves in use would make everything after it several times slower. */
 static void a_checksum_does_not_slow_down_what_follows(void **state)
 {
-    static char data[1 << 20];
-    static const size_t sizes[] = { 40, 512, 4096, sizeof data };
+    static char bytes[1 << 20];
+    static const size_t sizes[] = { 40, 512, 4096, sizeof bytes };
     XXH3_state_t *hash = XXH3_createState();
     volatile uint64_t sum = 0;
     (void)state;
     double before = compute();
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
-        sum += XXH3_64bits_withSeed(data, sizes[k], 1);
+        sum += XXH3_64bits_withSeed(bytes, sizes[k], 1);
         assert_true(compute() < 3 * before);
-        sum += XXH3_64bits(data, sizes[k]);
+        sum += XXH3_64bits(bytes, sizes[k]);
         assert_true(compute() < 3 * before);
-        sum += XXH3_128bits(data, sizes[k]).low64;
+        sum += XXH3_128bits(bytes, sizes[k]).low64;
         assert_true(compute() < 3 * before);
         (void)XXH3_128bits_reset(hash);
-        (void)XXH3_128bits_update(hash, data, sizes[k]);
+        (void)XXH3_128bits_update(hash, bytes, sizes[k]);
         assert_true(compute() < 3 * before);
         sum += XXH3_128bits_digest(hash).low64;
         assert_true(compute() < 3 * before);
