@@ -36,7 +36,7 @@ ratio_of "$scratch/pairs"
 figure logged-cg "$ratio" 1.03
 
 # A replay waits for nobody: heat2d where it mostly exchanges halos, against one rank of it alone.
-heat2d="${BENCH_BUILD:-.}/examples/heat2d --size 64 --steps 20000 --quiet"
+heat2d="${BENCH_BUILD:-.}/examples/heat2d --size 16 --steps 60000 --quiet"
 job() {
     rm -rf "$BELAY_DIR"
     timeout 120 "${MPIRUN:-mpirun}" -n 2 $heat2d 2>"$scratch/log" | sed -n 's/.* steps in \([0-9.]*\) s$/\1/p'
@@ -52,6 +52,6 @@ while [ "$pair" -lt 7 ]; do
     echo "$second $first"
     pair=$((pair + 1))
 done >"$scratch/pairs"
-echo "replay of one rank of heat2d, 64 x 64 cells, 2 ranks, 20000 steps, against the job; s"
+echo "replay of one rank of heat2d, 16 x 16 cells, 2 ranks, 60000 steps, against the job; s"
 ratio_of "$scratch/pairs"
 figure logged-replay "$ratio" 0.667
