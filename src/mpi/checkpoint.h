@@ -25,7 +25,7 @@ typedef struct bl_moment { /* a rank at a safe point it has left */
 typedef struct bl_cut {   /* this rank's part of a checkpoint */
     uint32_t checkpoint;
     uint64_t safe_point;
-    const char *protocol; /* "coordinated", "independent", "induced", "pessimistic" */
+    const char *protocol; /* "coordinated", "independent", "induced", or that of the logging */
     const bl_moment *moment; /* what is saved; NULL: the present state */
     uint32_t index;       /* "induced" */
     int forced;           /* by a message */

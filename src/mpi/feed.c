@@ -78,6 +78,12 @@ static int make_room(bl_error *err)
     return feed.until && feed.logged && feed.next && feed.reader ? BELAY_OK : out_of_memory(err);
 }
 
+/* Without what rides behind it. */
+static uint64_t payload_bytes(const bl_record *r)
+{
+    return r->number <= r->bytes ? r->bytes - r->number : 0;
+}
+
 /* One that we have sent, in any incarnation. */
 static int load_sent(const bl_record *r, const bl_fed *fed, bl_error *err)
 {
@@ -130,7 +136,7 @@ int bl_feed_load_prologue(uint32_t incarnation, bl_error *err)
         rc = bl_journal_read_open(bl_rt.store, (uint32_t)from, "prologue", &feed.reader[from], err);
         while (rc == BELAY_OK && (more = bl_journal_next(feed.reader[from], &r, &payload, err)) != 0) {
             if (more < 0) return err->code;
-            bl_fed fed = { .tag = r.d, .bytes = r.bytes, .data = payload };
+            bl_fed fed = { .tag = r.d, .bytes = payload_bytes(&r), .data = payload };
             if (r.kind == BL_EVENT_SENT && bl_journal_read_incarnation(feed.reader[from]) == incarnation) rc = load_prologue(from, &r, &fed, err);
         }
     }
@@ -146,7 +152,7 @@ static int load_journal(int from, bl_error *err)
     while (rc == BELAY_OK && (more = bl_journal_next(feed.reader[from], &r, &payload, err)) != 0) {
         if (more < 0) return err->code;
         if (r.kind != BL_EVENT_SENT) continue;
-        bl_fed fed = { .number = r.b, .tag = r.d, .bytes = r.bytes, .data = payload };
+        bl_fed fed = { .number = r.b, .tag = r.d, .bytes = payload_bytes(&r), .data = payload };
         if (from == bl_rt.rank) rc = load_sent(&r, &fed, err);
         if (rc == BELAY_OK && r.c == bl_rt.rank) rc = load_received(&r, from, &fed, err);
     }

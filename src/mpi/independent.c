@@ -183,7 +183,7 @@ int bl_independent_take(bl_cut *cut)
 
 static int take(uint64_t safe_point)
 {
-    bl_cut cut = { .safe_point = safe_point, .protocol = logging() ? "pessimistic" : "independent" };
+    bl_cut cut = { .safe_point = safe_point, .protocol = logging() ? bl_logging_name(bl_rt.settings.logging) : "independent" };
     return bl_independent_take(&cut);
 }
 

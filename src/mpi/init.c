@@ -120,6 +120,7 @@ static int set_up(bl_error *err)
 {
     /* The live table comes first: it tells `belay run` how this process ended, whatever happens next. */
     int rc = bl_live_create(bl_rt.store, (uint32_t)bl_rt.rank, &bl_rt.live, err);
+    if (rc == BELAY_OK) rc = bl_log_init(err);
     if (rc == BELAY_OK) rc = bl_recovery_choose(err);
     if (rc) return rc;
     bl_live_header *h = bl_rt.live.header;
@@ -127,8 +128,7 @@ static int set_up(bl_error *err)
     h->compute_base_s = bl_rt.compute_base_s;
     h->safe_point = UINT64_MAX;
     h->state = BL_LIVE_STARTED;
-    rc = bl_log_init(err);
-    if (rc == BELAY_OK) rc = bl_comms_init(err);
+    rc = bl_comms_init(err);
     if (rc == BELAY_OK) rc = bl_safe_points_init(err);
     if (rc == BELAY_OK) rc = bl_induced_init(err);
     return rc ? rc : bl_ride_init(err);

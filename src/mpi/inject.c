@@ -14,6 +14,7 @@ static void die(unsigned index)
     if (bl_rt.settings.verbose) bl_say("rank %d: killing itself as --kill %s asks", bl_rt.rank, text);
     bl_rt.live.header->code = (int32_t)index + 1;
     bl_rt.live.header->state = BL_LIVE_KILLED;
+    if (bl_rt.settings.kill[index].power) bl_log_lose();
     kill(getpid(), SIGKILL);
     for (;;) pause();
 }

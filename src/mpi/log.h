@@ -36,6 +36,7 @@ int bl_log_begun(void);
 int bl_log_all_begun(void);                      /* as far as we know; before, no checkpoint is taken */
 int bl_log_checkpoint(uint32_t checkpoint, bl_error *err); /* before its snapshot is written */
 void bl_log_kept(uint32_t checkpoint);           /* it exists */
+void bl_log_lose(void);                          /* for an injected kill: what is not forced is lost */
 void bl_log_finish(void);                        /* when all ranks have come to MPI_Finalize, before it */
 void bl_log_free(void);
 void bl_log_end_job(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));

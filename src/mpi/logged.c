@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "mpi/carry.h"
+#include "mpi/depend.h"
 #include "mpi/log.h"
 #include "mpi/logging.h"
 #include "mpi/parcel.h"
@@ -42,7 +43,18 @@ typedef struct persistent {  /* requests of MPI_Send_init and the like */
     int ready;               /* started, and complete without MPI knowing */
     int missing;             /* in a replay: started, and never complete */
     MPI_Status status;       /* of a message from a journal */
+    bl_room room;            /* where it lands */
 } persistent;
+
+typedef struct landing {     /* what rides on a message comes into memory of ours, with its payload: receives that are posted */
+    uint64_t key;            /* of MPI's request */
+    bl_room room;
+    void *buf;
+    int count;
+    MPI_Datatype type;
+    const bl_comm *comm;
+    uint8_t landed, keeps;   /* the program's buffer has it; keeps: of a persistent one, which has the room and the datatype */
+} landing;
 
 static struct logged {
     watched *watch;          /* [watches] in the order posted */
@@ -50,6 +62,8 @@ static struct logged {
     unsigned held, swapped;  /* of them */
     persistent *persistent;
     unsigned ready;          /* persistent ones */
+    landing *landing;        /* [landings] in the order posted */
+    unsigned landings, landing_room;
 } lg;
 
 bl_log_tally bl_log_fed, bl_log_repeated;
@@ -153,16 +167,50 @@ static int was_sent(const bl_live_slot *slot)
     return __builtin_expect(bl_feed_repeats > 0, 0) ? bl_replaying || bl_feed_was_sent(slot) : bl_replaying;
 }
 
+typedef int send_call(const void *, int, MPI_Datatype, int, int, MPI_Comm);
+typedef int isend_call(const void *, int, MPI_Datatype, int, int, MPI_Comm, MPI_Request *);
+
+/* With something that rides on it: out of the journal, where it stays until its receiver has it in a checkpoint, or out of memory of
+ * ours.  A message that need not wait for its receiver does not need the program's buffer for that either. */
+static int ship(bl_live_slot *slot, isend_call *call, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm,
+                MPI_Request *request)
+{
+    const bl_layout *l = bl_layout_of(type);
+    size_t bytes = count > 0 ? (size_t)l->size * (size_t)count : 0, rides = bl_logging.rides;
+    if (bytes + rides > INT32_MAX) bl_log_unsupported("a message of 2 GiB or more");
+    bl_log_before_send();
+    slot->sent++;
+    bl_record r = { .a = slot->comm, .b = slot->sent, .c = slot->peer, .d = slot->tag, .kind = BL_EVENT_SENT, .number = (uint32_t)rides,
+                    .bytes = bytes + rides };
+    bl_room room = { 0 };
+    char *at = NULL;
+    while (bl_logging.sent && !(at = bl_journal_begin(bl_logging.sent, &r)))
+        if (!bl_log_wait_for_room(bl_logging.sent)) break;
+    if (!at && bl_room_take(&room, bytes + rides)) bl_log_end_job("out of memory for a message");
+    int logged = at != NULL;
+    if (!logged) at = room.at;
+    if (bytes && bl_pack(buf, count, type, at, bytes)) bl_log_unsupported("a send whose contents MPI_Pack does not take");
+    bl_depend_load(at + bytes, slot->peer);
+    if (logged) bl_journal_commit(bl_logging.sent, &r, at);
+    if (bl_logging.prologue && bl_rt.recovered) {
+        r.bytes = bytes;
+        note_between(&r, buf, count, type);
+    }
+    int buffered = !logged || !call || call == PMPI_Ibsend, rc;
+    if (buffered) rc = bl_loose_send(&room, at, (int)(bytes + rides), MPI_BYTE, dest, tag, comm);
+    else rc = call(at, (int)(bytes + rides), MPI_BYTE, dest, tag, comm, request);
+    if (rc == MPI_SUCCESS && buffered && request) rc = PMPI_Isend(NULL, 0, MPI_BYTE, MPI_PROC_NULL, 0, comm, request);
+    if (rc != MPI_SUCCESS) bl_log_end_job("MPI has refused to send what is in the journal already");
+    return rc;
+}
+
 static bl_live_slot *sends_on(MPI_Comm comm, int dest, int tag)
 {
     bl_live_slot *slot = bl_slot(BL_SENT, comm, dest, tag);
     if (__builtin_expect(!slot || slot->tag == BL_TAG_FOLDED, 0) && comm != MPI_COMM_NULL && dest >= 0)
-        bl_log_end_job("logging=pessimistic: there are more (communicator, peer, tag) channels than are counted one by one, or a rank outside MPI_COMM_WORLD; use fewer tags, or run without logging");
+        bl_log_end_job("message logging: there are more (communicator, peer, tag) channels than are counted one by one, or a rank outside MPI_COMM_WORLD; use fewer tags, or run without logging");
     return slot;
 }
-
-typedef int send_call(const void *, int, MPI_Datatype, int, int, MPI_Comm);
-typedef int isend_call(const void *, int, MPI_Datatype, int, int, MPI_Comm, MPI_Request *);
 
 /* The contents may be read while MPI sends them, and the receiver of a long message takes as long to get it as they take. */
 static int send_and_append(const bl_live_slot *slot, isend_call *call, const void *buf, int count, MPI_Datatype type, int dest, int tag,
@@ -180,6 +228,11 @@ static int send_it(send_call *call, isend_call *begin, const void *buf, int coun
     bl_live_slot *slot = dest == MPI_PROC_NULL ? NULL : sends_on(comm, dest, tag);
     if (!slot) return call(buf, count, type, dest, tag, comm);
     if (was_sent(slot)) return repeat(slot, buf, count, type);
+    if (bl_logging.rides) {
+        MPI_Request sending;
+        int rc = ship(slot, begin, buf, count, type, dest, tag, comm, &sending);
+        return rc ? rc : PMPI_Wait(&sending, MPI_STATUS_IGNORE);
+    }
     bl_log_before_send();
     slot->sent++;
     int is_long = count > 0 && (uint64_t)bl_layout_of(type)->size * (uint64_t)count >= LONG;
@@ -208,6 +261,8 @@ static int isend_it(isend_call *call, enum bl_call name, const void *buf, int co
     if (slot && was_sent(slot)) {
         rc = repeat(slot, buf, count, type);
         if (rc == MPI_SUCCESS) rc = PMPI_Isend(NULL, 0, MPI_BYTE, MPI_PROC_NULL, 0, comm, request);
+    } else if (slot && bl_logging.rides) {
+        rc = ship(slot, call, buf, count, type, dest, tag, comm, request);
     } else {
         bl_log_before_send();
         if (slot) slot->sent++;
@@ -271,6 +326,109 @@ static int is_wild(int source)
     return source == MPI_ANY_SOURCE;
 }
 
+/* --- receives of what something rides on --- */
+
+static int room_to_land(bl_room *room, int count, MPI_Datatype type)
+{
+    size_t bytes = (count > 0 ? (size_t)bl_layout_of(type)->size * (size_t)count : 0) + bl_logging.rides;
+    if (bytes > INT32_MAX) bl_log_unsupported("a receive of 2 GiB or more");
+    if (bl_room_take(room, bytes)) bl_log_end_job("out of memory for a message");
+    return (int)bytes;
+}
+
+/* Depended on before the program sees it. */
+static void unload(const bl_room *room, void *buf, int count, MPI_Datatype type, const bl_comm *c, const MPI_Status *s)
+{
+    size_t bytes = (size_t)bl_status_bytes(s), rides = bl_logging.rides;
+    int world = bl_comm_world_rank(c, s->MPI_SOURCE);
+    if (bytes < rides) bl_log_end_job("a message from rank %d does not carry what it has to: it was sent by another version of Belay, or before MPI_Init had returned", world);
+    bl_depend_came(world, room->at + bytes - rides);
+    if (bytes > rides) (void)bl_unpack(room->at, bytes - rides, buf, count, type);
+}
+
+static void without_rider(MPI_Status *s)
+{
+    size_t bytes = (size_t)bl_status_bytes(s), rides = bl_logging.rides;
+    PMPI_Status_set_elements_x(s, MPI_BYTE, (MPI_Count)(bytes < rides ? 0 : bytes - rides));
+}
+
+static int receive_now(void *buf, int count, MPI_Datatype type, int source, int tag, const bl_comm *c, MPI_Status *s)
+{
+    bl_room room;
+    if (!bl_logging.rides) return PMPI_Recv(buf, count, type, source, tag, c->handle, s);
+    int most = room_to_land(&room, count, type), rc = PMPI_Recv(room.at, most, MPI_BYTE, source, tag, c->handle, s);
+    if (rc == MPI_SUCCESS) {
+        unload(&room, buf, count, type, c, s);
+        without_rider(s);
+    }
+    bl_room_give(&room);
+    return rc;
+}
+
+static landing *landing_of(uint64_t key)
+{
+    for (unsigned i = 0; i < lg.landings; i++)
+        if (lg.landing[i].key == key) return &lg.landing[i];
+    return NULL;
+}
+
+static landing *new_landing(const landing *l)
+{
+    if (lg.landings == lg.landing_room) {
+        unsigned room = lg.landing_room ? 2 * lg.landing_room : 32;
+        landing *bigger = realloc(lg.landing, room * sizeof *bigger);
+        if (!bigger) bl_log_end_job("out of memory for requests");
+        lg.landing = bigger;
+        lg.landing_room = room;
+    }
+    lg.landing[lg.landings] = *l;
+    return &lg.landing[lg.landings++];
+}
+
+static void drop_landing(landing *l)
+{
+    if (!l->keeps) {
+        bl_room_give(&l->room);
+        PMPI_Type_free(&l->type);
+    }
+    memmove(l, l + 1, (size_t)(&lg.landing[--lg.landings] - l) * sizeof *l);
+}
+
+/* Its request is complete, and this is what MPI says of it: afterwards, what the program may be told. */
+static void land(landing *l, MPI_Status *s)
+{
+    if (s->MPI_SOURCE < 0) return;
+    if (!l->landed) unload(&l->room, l->buf, l->count, l->type, l->comm, s);
+    l->landed = 1;
+    without_rider(s);
+}
+
+static int post_receive(void *buf, int count, MPI_Datatype type, int source, int tag, const bl_comm *c, MPI_Request *request)
+{
+    landing l = { .buf = buf, .count = count, .comm = c };
+    if (!bl_logging.rides) return PMPI_Irecv(buf, count, type, source, tag, c->handle, request);
+    int most = room_to_land(&l.room, count, type);
+    int rc = PMPI_Irecv(l.room.at, most, MPI_BYTE, source, tag, c->handle, request);
+    if (rc) {
+        bl_room_give(&l.room);
+        return rc;
+    }
+    PMPI_Type_dup(type, &l.type); /* the program may free its own */
+    l.key = bl_request_key(*request);
+    new_landing(&l);
+    return rc;
+}
+
+/* Is it complete?  Then it is where the program wants it. */
+static int is_there(MPI_Request request, MPI_Status *s)
+{
+    int there = 0;
+    PMPI_Request_get_status(request, &there, s);
+    landing *l = there && bl_logging.rides ? landing_of(bl_request_key(request)) : NULL;
+    if (l) land(l, s);
+    return there;
+}
+
 /* From a journal; 0 when none holds it. */
 static int feed_one(const bl_wanted *w, void *buf, int count, MPI_Datatype type, MPI_Comm comm, MPI_Status *status, int *rc)
 {
@@ -321,9 +479,8 @@ static int unsure(const bl_comm *c, uint64_t clock, int source, int tag)
     for (unsigned i = 0; i < lg.watches && lg.watch[i].clock < clock; i++) {
         watched *e = &lg.watch[i];
         MPI_Status s;
-        int there = 0;
         if (!e->wild || e->done || e->told || !overlaps(e, c, source, tag)) continue;
-        if (!e->held) PMPI_Request_get_status(e->inner != MPI_REQUEST_NULL ? e->inner : e->handle, &there, &s);
+        int there = !e->held && is_there(e->inner != MPI_REQUEST_NULL ? e->inner : e->handle, &s);
         if (there) tell_match(e, &s, open);
         else open = 1;
     }
@@ -342,7 +499,7 @@ static int receive(void *buf, int count, MPI_Datatype type, int source, int tag,
     if (bl_replaying && how != BL_KNOWN && is_wild(source)) bl_replay_unknown();
     if (!feed_one(&w, buf, count, type, comm, s, &rc)) {
         if (bl_replaying) bl_replay_unknown();
-        rc = PMPI_Recv(buf, count, type, w.source < 0 ? source : rank_in(c, w.source), w.tag, comm, s);
+        rc = receive_now(buf, count, type, w.source < 0 ? source : rank_in(c, w.source), w.tag, c, s);
         if (rc != MPI_SUCCESS && rc != MPI_ERR_TRUNCATE) return rc;
     }
     if (how != BL_KNOWN && (is_wild(source) || lg.watches)) {
@@ -361,7 +518,7 @@ static int receive_from(void *buf, int count, MPI_Datatype type, int source, con
     int rc;
     int there = feed_one(&w, buf, count, type, c->handle, s, &rc);
     if (!there && bl_replaying) bl_replay_unknown();
-    if (!there) rc = PMPI_Recv(buf, count, type, source, TREE_TAG, c->handle, s);
+    if (!there) rc = receive_now(buf, count, type, source, TREE_TAG, c, s);
     if (rc == MPI_SUCCESS) bl_received(c->handle, s);
     return rc;
 }
@@ -475,12 +632,13 @@ static int post(watched *e, MPI_Comm comm, MPI_Request *request)
         bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, e->source, e->tag, 0);
         return MPI_SUCCESS;
     }
-    rc = PMPI_Irecv(e->buf, e->count, e->type, source, w.tag, comm, request);
+    rc = post_receive(e->buf, e->count, e->type, source, w.tag, e->comm, request);
     if (rc) return rc;
     e->handle = *request;
     e->told = how == BL_KNOWN;
     e->wild = e->wild && how != BL_KNOWN;
     bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, source, w.tag, 0);
+    if (bl_logging.rides) bl_request_looked_at(*request);
     if (!e->told && *request != bl_rt.shared && (e->wild || lg.watches)) {
         watch(e);
         bl_request_looked_at(*request);
@@ -532,7 +690,7 @@ static void let_go_of_held(void)
         }
         e->held = 0;
         lg.held--;
-        PMPI_Irecv(e->buf, e->count, e->type, e->source, e->tag, e->comm->handle, &e->inner);
+        post_receive(e->buf, e->count, e->type, e->source, e->tag, e->comm, &e->inner);
         lg.swapped++;
         i++;
     }
@@ -610,6 +768,7 @@ static int made(const void *buf, int count, MPI_Datatype type, int peer, int tag
     static int logged_##name(const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm, MPI_Request *request) \
     { \
         bl_log_entered(); \
+        if (bl_logging.rides && BL_CALL_##name == BL_CALL_Ssend_init) bl_log_unsupported("MPI_Ssend_init"); \
         int rc = PMPI_##name(buf, count, type, bl_replaying ? MPI_PROC_NULL : dest, tag, comm, request); \
         return rc ? rc : made(buf, count, type, dest, tag, comm, BL_CALL_##name, *request); \
     }
@@ -621,8 +780,14 @@ SEND_INITS(Rsend_init)
 static int logged_Recv_init(void *buf, int count, MPI_Datatype type, int source, int tag, MPI_Comm comm, MPI_Request *request)
 {
     bl_log_entered();
-    int rc = PMPI_Recv_init(buf, count, type, bl_replaying ? MPI_PROC_NULL : source, tag, comm, request);
-    return rc ? rc : made(buf, count, type, source, tag, comm, BL_CALL_Recv_init, *request);
+    bl_room room = { 0 };
+    int most = bl_logging.rides && source != MPI_PROC_NULL && bl_comm_of(comm) ? room_to_land(&room, count, type) : 0;
+    int rc = room.at ? PMPI_Recv_init(room.at, most, MPI_BYTE, source, tag, comm, request)
+                     : PMPI_Recv_init(buf, count, type, bl_replaying ? MPI_PROC_NULL : source, tag, comm, request);
+    if (rc) return rc;
+    made(buf, count, type, source, tag, comm, BL_CALL_Recv_init, *request);
+    lg.persistent->room = room;
+    return rc;
 }
 
 static void be_ready(persistent *p)
@@ -646,6 +811,10 @@ static int start_receive(persistent *p, MPI_Request *request)
     if (p->ready || p->missing) return rc;
     rc = PMPI_Start(request);
     if (rc) bl_request_not_started(*request);
+    if (rc || !p->room.at) return rc;
+    landing l = { .key = p->key, .room = p->room, .buf = p->buf, .count = p->count, .type = p->type, .comm = c, .keeps = 1 };
+    new_landing(&l);
+    bl_request_looked_at(*request);
     return rc;
 }
 
@@ -654,6 +823,13 @@ static int start_send(persistent *p, MPI_Request *request)
     bl_live_slot *slot = p->peer == MPI_PROC_NULL ? NULL : sends_on(p->comm, p->peer, p->tag);
     if (slot && was_sent(slot)) {
         int rc = repeat(slot, p->buf, p->count, p->type);
+        slot->sent--;
+        bl_request_started(*request); /* counts it */
+        be_ready(p);
+        return rc;
+    }
+    if (slot && bl_logging.rides) {
+        int rc = ship(slot, NULL, p->buf, p->count, p->type, p->peer, p->tag, p->comm, NULL);
         slot->sent--;
         bl_request_started(*request); /* counts it */
         be_ready(p);
@@ -714,6 +890,13 @@ static void tell_probe(const bl_comm *c, const MPI_Status *s)
     bl_outcome_log(BL_EVENT_PROBED, bl_log_clock(), bl_comm_world_rank(c, s->MPI_SOURCE), s->MPI_TAG, NULL, 0);
 }
 
+/* It shows the program a message whose rider cannot be read yet. */
+static void not_with_riders(const char *call)
+{
+    if (bl_logging.rides)
+        bl_log_end_job("%s: what it shows cannot be followed with logging=%s; use logging=pessimistic", call, bl_logging_name(bl_rt.settings.logging));
+}
+
 static int probe(int source, int tag, MPI_Comm comm, MPI_Status *status)
 {
     MPI_Status own, *s = WANTED(status, own);
@@ -733,6 +916,7 @@ static int probe(int source, int tag, MPI_Comm comm, MPI_Status *status)
 static int logged_Probe(int source, int tag, MPI_Comm comm, MPI_Status *status)
 {
     bl_log_entered();
+    not_with_riders("MPI_Probe");
     return probe(source, tag, comm, status);
 }
 
@@ -740,6 +924,7 @@ static int logged_Iprobe(int source, int tag, MPI_Comm comm, int *flag, MPI_Stat
 {
     MPI_Status own, *s = WANTED(status, own);
     bl_log_entered();
+    not_with_riders("MPI_Iprobe");
     bl_comm *c = bl_comm_of(comm);
     if (!c || source == MPI_PROC_NULL) return PMPI_Iprobe(source, tag, comm, flag, status);
     bl_wanted w = wanted(c, source, tag);
@@ -760,6 +945,7 @@ static int logged_Mprobe(int source, int tag, MPI_Comm comm, MPI_Message *messag
 {
     MPI_Status own, *s = WANTED(status, own);
     bl_log_entered();
+    not_with_riders("MPI_Mprobe");
     bl_log_unlogged("MPI_Mprobe");
     int rc = PMPI_Mprobe(source, tag, comm, message, s);
     if (rc == MPI_SUCCESS) bl_message_made(*message, BL_CALL_Mprobe, comm, s);
@@ -770,6 +956,7 @@ static int logged_Improbe(int source, int tag, MPI_Comm comm, int *flag, MPI_Mes
 {
     MPI_Status own, *s = WANTED(status, own);
     bl_log_entered();
+    not_with_riders("MPI_Improbe");
     bl_log_unlogged("MPI_Improbe");
     int rc = PMPI_Improbe(source, tag, comm, flag, message, s);
     if (rc == MPI_SUCCESS && *flag) bl_message_made(*message, BL_CALL_Improbe, comm, s);
@@ -797,6 +984,9 @@ static int logged_Imrecv(void *buf, int count, MPI_Datatype type, MPI_Message *m
 
 void bl_log_completed(const bl_request *r, MPI_Status *status, int ends)
 {
+    landing *l = bl_logging.rides && r->kind == BL_REQ_RECV ? landing_of(r->key) : NULL;
+    if (l) land(l, status);
+    if (l && ends) drop_landing(l);
     if (r->persistent) {
         persistent *p = lg.ready ? persistent_of(r->key) : NULL;
         if (!p || !p->ready) return;
@@ -856,6 +1046,7 @@ int bl_log_ready(int count, const MPI_Request *requests)
 void bl_log_request_freed(MPI_Request handle)
 {
     unsigned i = index_of_handle(handle);
+    if (landing_of(bl_request_key(handle))) bl_log_unsupported("MPI_Request_free of a receive that is under way");
     if (i < lg.watches && lg.watch[i].held) PMPI_Grequest_complete(handle);
     if (i < lg.watches) forget(i);
     for (persistent **link = &lg.persistent; *link; link = &(*link)->next) {
@@ -864,6 +1055,7 @@ void bl_log_request_freed(MPI_Request handle)
         *link = p->next;
         lg.ready -= (unsigned)p->ready;
         PMPI_Type_free(&p->type);
+        bl_room_give(&p->room);
         free(p);
         return;
     }
@@ -908,7 +1100,7 @@ int bl_log_link(MPI_Comm comm, const char *call, bl_tree_link *link)
         return 0;
     }
     if (!c || !c->shadow)
-        bl_log_end_job("%s on a communicator that was made after the first safe point, or by MPI_Comm_idup, or has two groups: with logging=pessimistic it cannot be repeated after a failure", call);
+        bl_log_end_job("%s on a communicator that was made after the first safe point, or by MPI_Comm_idup, or has two groups: with message logging it cannot be repeated after a failure", call);
     *link = (bl_tree_link){ link_send, link_recv, link_exchange, c->shadow, 0, c->size };
     if (bl_replaying) link->rank = bl_replay_rank(c);
     else PMPI_Comm_rank(comm, &link->rank);
@@ -931,5 +1123,6 @@ void bl_logged_free(void)
         lg.persistent = next;
     }
     free(lg.watch);
+    free(lg.landing);
     memset(&lg, 0, sizeof lg);
 }

@@ -14,12 +14,13 @@
 
 #include "mpi/carry.h"
 #include "mpi/checkpoint.h"
+#include "mpi/depend.h"
 #include "mpi/log.h"
 #include "mpi/logging.h"
 #include "mpi/parcel.h"
 #include "util/clock.h"
 
-enum { TAG_DELIVERED, TAG_ASK, STRETCHES = 64, PROLOGUE_MOST = 64 << 20 };
+enum { TAG_DELIVERED, TAG_ASK, TAG_STABLE, STRETCHES = 64, PROLOGUE_MOST = 64 << 20 };
 
 struct bl_logging bl_logging;
 
@@ -29,6 +30,7 @@ typedef struct kept {        /* one of our checkpoints that is kept */
     uint64_t clock;
     uint64_t events_at;      /* where its events begin */
     uint64_t *received;      /* [channel_slots] */
+    uint32_t *needs;         /* [ranks] what it depends on; NULL: nothing that is not stable */
 } kept;
 
 typedef struct stretch {     /* of the journal "sent", between two checkpoints of ours */
@@ -51,6 +53,7 @@ static struct state {
     unsigned stretches;
     int prologue_kept;       /* of this incarnation, whole */
     int older_events_gone;   /* those of incarnations before */
+    int forgotten;           /* what incarnations before have logged came to nothing */
     int asked;               /* the others, for checkpoints, since the journal was last under its limit */
 } state;
 
@@ -69,7 +72,7 @@ void bl_log_end_job(const char *format, ...)
 void bl_log_unsupported(const char *call)
 {
     if (bl_replaying) bl_replay_cannot(call);
-    bl_log_end_job("%s: with logging=pessimistic it cannot be repeated after a failure; run without logging", call);
+    bl_log_end_job("%s: with logging=%s it cannot be repeated after a failure; run without logging", call, bl_logging_name(bl_rt.settings.logging));
 }
 
 /* --- the prologue: what is done again at every start, with the others; kept for a replay, which has none --- */
@@ -150,12 +153,12 @@ int bl_log_init(bl_error *err)
 {
     if (bl_rt.settings.logging == BL_LOGGING_NONE) return BELAY_OK;
     if (bl_rt.thread_level == MPI_THREAD_MULTIPLE)
-        return bl_fail(err, BELAY_ERR_REFUSED, "logging=pessimistic with MPI_THREAD_MULTIPLE: in which order threads call MPI is not logged; ask MPI_Init_thread for less, or run without logging");
+        return bl_fail(err, BELAY_ERR_REFUSED, "message logging with MPI_THREAD_MULTIPLE: in which order threads call MPI is not logged; ask MPI_Init_thread for less, or run without logging");
     if (bl_layout_init())
-        return bl_fail(err, BELAY_ERR_REFUSED, "logging=pessimistic needs an MPI whose MPI_Pack writes bytes as they are in memory");
+        return bl_fail(err, BELAY_ERR_REFUSED, "message logging needs an MPI whose MPI_Pack writes bytes as they are in memory");
     PMPI_Comm_dup(MPI_COMM_WORLD, &state.comm);
     PMPI_Comm_set_errhandler(state.comm, MPI_ERRORS_ARE_FATAL);
-    return BELAY_OK;
+    return bl_depend_init(err);
 }
 
 /* Nobody else's checkpoint matters: the newest of ours that can be read.  Those above it are no more. */
@@ -163,10 +166,12 @@ int bl_log_choose(uint32_t *checkpoint, bl_error *err)
 {
     uint32_t *numbers = NULL;
     size_t count = 0;
-    int rc = bl_snapshot_list(bl_rt.store, (uint32_t)bl_rt.rank, &numbers, &count, err);
+    int rc = bl_depend_recover(err);
+    if (rc == BELAY_OK) rc = bl_snapshot_list(bl_rt.store, (uint32_t)bl_rt.rank, &numbers, &count, err);
     *checkpoint = 0;
     while (rc == BELAY_OK && count > 0 && *checkpoint == 0) {
         uint32_t number = numbers[--count];
+        if (!bl_depend_knows(number)) continue; /* of a state that is undone */
         rc = bl_open_and_verify(number, NULL, err);
         if (rc == BELAY_OK) {
             *checkpoint = number;
@@ -209,8 +214,8 @@ static int keep(uint32_t checkpoint, uint64_t events_at, int here)
         state.kept = bigger;
         state.room = room;
     }
-    kept k = { checkpoint, here, here ? bl_log_clock() : 0, events_at, copy_of_counters(1) };
-    if (!k.received) return -1;
+    kept k = { checkpoint, here, here ? bl_log_clock() : 0, events_at, copy_of_counters(1), NULL };
+    if (!k.received || bl_depend_needs(&k.needs)) return -1;
     state.kept[state.kepts++] = k;
     return 0;
 }
@@ -219,8 +224,6 @@ static int open_journals(bl_error *err)
 {
     uint32_t rank = (uint32_t)bl_rt.rank;
     int rc = bl_journal_create(bl_rt.store, rank, "sent", bl_rt.settings.log_budget, &state.sent, err);
-    if (rc == BELAY_OK)
-        rc = bl_journal_create(bl_rt.store, rank, "events", bl_rt.settings.log_budget, &state.events, err);
     state.told = counters();
     state.settled = counters();
     if (rc == BELAY_OK && (!state.told || !state.settled)) rc = out_of_memory(err);
@@ -255,6 +258,7 @@ static int forget_a_false_start(bl_error *err)
     if (bl_rt.incarnation == 0) return BELAY_OK;
     PMPI_Allreduce(mine, most, 2, MPI_UINT32_T, MPI_MAX, bl_rt.private_comm);
     if (most[0] || !most[1]) return BELAY_OK; /* somebody has a checkpoint, so all came there; or they did without */
+    state.forgotten = 1;
     int rc = bl_journal_retire_before(bl_rt.store, rank, "sent", err);
     return rc ? rc : bl_journal_retire_before(bl_rt.store, rank, "events", err);
 }
@@ -262,6 +266,8 @@ static int forget_a_false_start(bl_error *err)
 static int begin(bl_error *err)
 {
     int rc = forget_a_false_start(err);
+    if (rc == BELAY_OK) rc = bl_journal_create(bl_rt.store, (uint32_t)bl_rt.rank, "events", bl_rt.settings.log_budget, &state.events, err);
+    if (rc == BELAY_OK && !state.forgotten) rc = bl_depend_adopt(state.events, err);
     PMPI_Barrier(bl_rt.private_comm); /* all read the journals of all */
     if (rc == BELAY_OK) rc = bl_outcome_load(bl_rt.checkpoint, err);
     if (rc == BELAY_OK) rc = bl_feed_load(err);
@@ -277,13 +283,23 @@ static void all_or_none(int rc, bl_error *err)
     if (any) PMPI_Barrier(bl_rt.private_comm); /* another rank ends the job */
 }
 
+/* From here on what is undone of earlier incarnations is undone for good. */
+static void say_begun(bl_error *err)
+{
+    bl_record r = { .kind = BL_EVENT_BEGUN };
+    if (!bl_logging.rides) return;
+    bl_log_append(state.events, &r, "");
+    if (bl_journal_stable(state.events, err)) bl_end_job(err);
+}
+
 void bl_log_begin(bl_error *err)
 {
     if (bl_rt.refused) bl_log_unsupported(bl_rt.refused);
-    all_or_none(bl_prologue_settled("logging=pessimistic", err), err);
+    all_or_none(bl_prologue_settled("message logging", err), err);
     bl_prologue_forget();
     all_or_none(begin(err), err);
     all_or_none(bl_feed_agree(err), err);
+    say_begun(err);
     bl_feed_rest();
     bl_outcome_rest();
 }
@@ -360,6 +376,7 @@ void bl_log_first_safe_point(void)
     bl_logging.sent = state.sent;
     bl_logging.events = state.events;
     state.sent = state.events = NULL;
+    if (bl_logging.rides) bl_depend_begin();
     bl_feed_wake();
     bl_outcome_wake();
     h->clock_base = h->calls - bl_outcome_clock();
@@ -388,6 +405,7 @@ static void oldest_kept_goes(void)
     bl_error err = { 0, "" };
     memmove(state.kept, state.kept + 1, --state.kepts * sizeof *state.kept);
     free(gone.received);
+    free(gone.needs);
     if (gone.checkpoint && bl_snapshot_remove(bl_rt.store, (uint32_t)bl_rt.rank, gone.checkpoint, &err)) bl_say("rank %d: %s", bl_rt.rank, err.text);
     const kept *oldest = &state.kept[0];
     if (!oldest->here) return;
@@ -398,6 +416,12 @@ static void oldest_kept_goes(void)
         state.older_events_gone = 1;
     }
     if (rc) bl_say("rank %d: %s", bl_rt.rank, err.text);
+}
+
+/* The newest that are kept, and one before them on which nobody can lose anything any more. */
+static void older_than_kept_go(void)
+{
+    while (state.kepts > bl_rt.settings.keep && bl_depend_settled(state.kept[1].needs)) oldest_kept_goes();
 }
 
 static int send_to(int rank, const delivered *list, int count)
@@ -425,6 +449,17 @@ static void tell_senders(void)
             if (count == 64) count = 0;
         }
         if (count) send_to(r, list, count);
+    }
+}
+
+static void tell_stable(void)
+{
+    for (int r = 0; bl_logging.rides && r < bl_rt.ranks; r++) {
+        bl_room room;
+        uint32_t stable = bl_depend_stable();
+        if (r == bl_rt.rank || bl_room_take(&room, sizeof stable)) continue;
+        memcpy(room.at, &stable, sizeof stable);
+        (void)bl_loose_send(&room, room.at, (int)sizeof stable, MPI_BYTE, r, TAG_STABLE, state.comm);
     }
 }
 
@@ -479,7 +514,16 @@ void bl_log_poll(void)
     while (PMPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, state.comm, &there, &s) == MPI_SUCCESS && there) {
         PMPI_Recv(list, (int)sizeof list, MPI_BYTE, s.MPI_SOURCE, s.MPI_TAG, state.comm, &s);
         PMPI_Get_count(&s, MPI_BYTE, &bytes);
-        heard(list, bytes / (int)sizeof *list, s.MPI_SOURCE);
+        if (s.MPI_TAG == TAG_STABLE) {
+            uint32_t stable;
+            memcpy(&stable, list, sizeof stable);
+            bl_depend_hear(s.MPI_SOURCE, stable);
+            unsigned before = state.kepts;
+            older_than_kept_go();
+            if (state.kepts < before) tell_senders();
+        } else {
+            heard(list, bytes / (int)sizeof *list, s.MPI_SOURCE);
+        }
         if (s.MPI_TAG == TAG_ASK) bl_independent_ask();
         news = 1;
     }
@@ -525,13 +569,17 @@ int bl_log_wait_for_room(bl_journal *journal)
 }
 
 /* The live table is not forced: a call that has shown nothing becomes an event before others can know of it. */
+void bl_log_say_clock(void)
+{
+    if (bl_logging.unsaid && !bl_logging.prologue) bl_outcome_log(BL_EVENT_CLOCK, bl_log_clock(), 0, 0, "", 0);
+    bl_logging.unsaid = 0;
+}
+
 void bl_log_force(void)
 {
     bl_error err;
-    bl_record r = { .a = bl_log_clock(), .kind = BL_EVENT_CLOCK };
     if (bl_logging.prologue || bl_replaying) return;
-    if (bl_logging.unsaid) bl_log_append(bl_logging.events, &r, "");
-    bl_logging.unsaid = 0;
+    bl_log_say_clock();
     if (bl_journal_stable(bl_logging.events, &err)) bl_end_job(&err);
 }
 
@@ -539,10 +587,11 @@ void bl_log_force(void)
 
 int bl_log_checkpoint(uint32_t checkpoint, bl_error *err)
 {
-    bl_record r = { .a = bl_log_clock(), .b = checkpoint, .kind = BL_EVENT_CHECKPOINT };
+    bl_record r = { .a = bl_log_clock(), .b = checkpoint, .kind = BL_EVENT_CHECKPOINT, .number = bl_depend_number() };
     bl_logging.cut_at = bl_journal_position(bl_logging.events);
     bl_log_append(bl_logging.events, &r, "");
     int rc = bl_journal_stable(bl_logging.events, err);
+    if (rc == BELAY_OK) bl_depend_forced();
     return rc ? rc : bl_journal_stable(bl_logging.sent, err); /* what is sent before it cannot be sent again after it */
 }
 
@@ -550,14 +599,22 @@ void bl_log_kept(uint32_t checkpoint)
 {
     if (state.kepts == 1 && !state.kept[0].here) older_go();
     if (keep(checkpoint, bl_logging.cut_at, 1)) return; /* no memory: the older ones stay */
-    while (state.kepts > bl_rt.settings.keep) oldest_kept_goes();
+    older_than_kept_go();
     end_stretch();
+    tell_stable();
     tell_senders();
     bl_log_poll();
     look_at_room();
 }
 
 /* --- end --- */
+
+void bl_log_lose(void)
+{
+    if (bl_logging.prologue || bl_rt.settings.logging == BL_LOGGING_NONE) return;
+    if (bl_logging.events) bl_journal_lose(bl_logging.events);
+    if (bl_logging.sent) bl_journal_lose(bl_logging.sent);
+}
 
 void bl_log_finish(void)
 {
@@ -567,6 +624,7 @@ void bl_log_finish(void)
     if (bl_logging.prologue && state.settled) count_crossing(); /* others may have come to a safe point */
     if (state.settled) look_at_crossing(1);
     bl_log_poll();
+    bl_depend_finish();
     bl_layout_finish();
     PMPI_Comm_free(&state.comm);
 }
@@ -577,7 +635,10 @@ void bl_log_free(void)
     if (state.events) bl_journal_close(state.events);
     if (bl_logging.sent) bl_journal_close(bl_logging.sent);
     if (bl_logging.events && bl_logging.events != bl_logging.sent) bl_journal_close(bl_logging.events);
-    for (unsigned k = 0; k < state.kepts; k++) free(state.kept[k].received);
+    for (unsigned k = 0; k < state.kepts; k++) {
+        free(state.kept[k].received);
+        free(state.kept[k].needs);
+    }
     for (unsigned k = 0; k < state.stretches; k++) free(state.stretch[k].sent);
     free(state.kept);
     free(state.told);
@@ -585,6 +646,7 @@ void bl_log_free(void)
     free(state.before);
     memset(&state, 0, sizeof state);
     memset(&bl_logging, 0, sizeof bl_logging);
+    bl_depend_free();
     bl_outcome_free();
     bl_logged_free();
     bl_feed_free();

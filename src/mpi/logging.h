@@ -11,6 +11,7 @@ struct bl_logging {
     uint64_t between_bytes;
     int unsaid;              /* calls have shown nothing since the last event: what the live table alone knows */
     uint64_t cut_at;         /* where the events after the checkpoint being taken begin */
+    uint32_t rides;          /* bytes behind each message: logging=optimistic and causal (depend.h); 0: nothing */
 };
 extern struct bl_logging bl_logging;
 
@@ -27,12 +28,16 @@ static inline void bl_log_append(bl_journal *journal, const bl_record *record, c
 void bl_log_poll(void);     /* now and then: what others say they do not need any more */
 
 void bl_log_force(void);
+void bl_log_say_clock(void);
 
-/* The rule of pessimistic logging, and the one place where it is kept: what the program has seen is stable before anybody can
- * depend on it.  An event in the mapped journal survives the process as it is; to survive a loss of power it is forced. */
+/* The rules of the protocols, and the one place where they are kept.  Pessimistic: what the program has seen is stable before
+ * anybody can depend on it; an event in the mapped journal survives the process as it is, to survive a loss of power it is forced.
+ * Optimistic and causal: it is in the journal, and what is sent says that it depends on it. */
 static inline void bl_log_before_send(void)
 {
-    if (bl_rt.settings.stable_power) bl_log_force();
+    if (!bl_rt.settings.stable_power) return;
+    if (bl_logging.rides) bl_log_say_clock();
+    else bl_log_force();
 }
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mpi/depend.h"
 #include "mpi/log.h"
 #include "mpi/logging.h"
 #include "store/journal.h"
@@ -70,6 +71,11 @@ static void forget_before(void)
     past.events = kept;
 }
 
+static int is_outcome(const bl_record *r)
+{
+    return r->kind < BL_EVENT_CHECKPOINT || r->kind == BL_EVENT_CLOCK;
+}
+
 static int read_events(uint32_t checkpoint, bl_error *err)
 {
     bl_record r;
@@ -82,7 +88,7 @@ static int read_events(uint32_t checkpoint, bl_error *err)
         if (r.kind == BL_EVENT_CHECKPOINT && checkpoint && r.b == checkpoint) {
             past.begin = r.a;
             found = 1;
-        } else if (r.kind != BL_EVENT_CHECKPOINT && add(&r, payload)) {
+        } else if (is_outcome(&r) && add(&r, payload)) {
             rc = bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the events of the journal");
         }
     }
@@ -234,5 +240,8 @@ void bl_outcome_log(enum bl_event kind, uint64_t clock, int c, int d, const void
 {
     bl_record r = { .a = clock, .b = bl_rt.checkpoint, .c = c, .d = d, .kind = kind, .bytes = bytes };
     if (bl_replaying) return;
+    int follows = bl_logging.rides && !bl_logging.prologue;
+    if (follows) bl_depend_decide(&r, payload);
     bl_log_append(bl_logging.events, &r, payload);
+    if (follows) bl_depend_appended();
 }

@@ -456,9 +456,10 @@ static int logged_status(MPI_Request request, int *flag, MPI_Status *status)
         if (turn > 0) bl_pause_briefly(turn);
         rc = PMPI_Request_get_status(handle, flag, s);
     }
-    if (*flag && how != BL_KNOWN) log_event(BL_EVENT_FLAG, 0, NULL, 0);
     if (!*flag) bl_outcome_nothing();
-    return rc == MPI_SUCCESS && *flag ? bl_request_seen(handle, s) : rc;
+    if (rc == MPI_SUCCESS && *flag) rc = bl_request_seen(handle, s);
+    if (*flag && how != BL_KNOWN) log_event(BL_EVENT_FLAG, 0, NULL, 0);
+    return rc;
 }
 
 BELAY_API int MPI_Test(MPI_Request *request, int *flag, MPI_Status *status)

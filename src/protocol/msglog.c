@@ -19,8 +19,8 @@ void bl_msglog_start(bl_msglog *p, enum bl_msglog_rule rule, uint32_t rank, uint
     p->ranks = ranks;
     p->f = f;
     p->rsn = p->stable = p->copies = 0;
+    if (p->vector && rule != BL_MSGLOG_PESSIMISTIC) memset(p->vector, 0, sizeof *p->vector * ranks);
     if (rule != BL_MSGLOG_OPTIMISTIC) return;
-    memset(p->vector, 0, sizeof *p->vector * ranks);
     for (uint32_t i = 0; i < ranks * p->incarnations; i++) p->end[i] = UINT32_MAX;
 }
 
@@ -77,18 +77,34 @@ static int hold(bl_msglog *p, const bl_hdr *hdr, uint64_t holders)
     return 0;
 }
 
+static int follows(const bl_msglog *p)
+{
+    return p->rule != BL_MSGLOG_PESSIMISTIC && p->vector;
+}
+
+bl_hdr bl_msglog_decide(bl_msglog *p, uint32_t source, uint32_t ssn, uint32_t sent_in)
+{
+    bl_hdr hdr = { source, ssn, p->rank, ++p->rsn, sent_in };
+    if (follows(p)) p->vector[p->rank].index = p->rsn;
+    if (p->rule == BL_MSGLOG_CAUSAL && hold(p, &hdr, bit(p->rank))) hdr.rsn = UINT32_MAX;
+    return hdr;
+}
+
+int bl_msglog_learn(bl_msglog *p, const bl_interval *vector, const bl_copy *carried, uint32_t count)
+{
+    int full = 0;
+    for (uint32_t r = 0; follows(p) && vector && r < p->ranks; r++)
+        if (later(vector[r], p->vector[r])) p->vector[r] = vector[r];
+    for (uint32_t i = 0; p->rule == BL_MSGLOG_CAUSAL && i < count; i++)
+        full |= hold(p, &carried[i].hdr, carried[i].holders | bit(p->rank));
+    return full;
+}
+
 bl_hdr bl_msglog_deliver(bl_msglog *p, uint32_t source, uint32_t ssn, uint32_t sent_in, const bl_interval *vector,
                          const bl_copy *carried, uint32_t count)
 {
-    bl_hdr hdr = { source, ssn, p->rank, ++p->rsn, sent_in };
-    if (p->rule == BL_MSGLOG_OPTIMISTIC) {
-        for (uint32_t r = 0; r < p->ranks; r++)
-            if (later(vector[r], p->vector[r])) p->vector[r] = vector[r];
-        p->vector[p->rank].index = p->rsn;
-    }
-    if (p->rule != BL_MSGLOG_CAUSAL) return hdr;
-    int full = hold(p, &hdr, bit(p->rank));
-    for (uint32_t i = 0; i < count; i++) full |= hold(p, &carried[i].hdr, carried[i].holders | bit(p->rank));
+    int full = bl_msglog_learn(p, vector, carried, count);
+    bl_hdr hdr = bl_msglog_decide(p, source, ssn, sent_in);
     if (full) hdr.rsn = UINT32_MAX;
     return hdr;
 }
@@ -181,4 +197,40 @@ bl_interval bl_msglog_rollback(bl_msglog *p, const bl_interval *vector)
     p->rsn = at.index;
     if (p->stable > p->rsn) p->stable = p->rsn;
     return at;
+}
+
+/* --- all started again --- */
+
+/* Of a rank that is an orphan, what it has decided since is gone with it. */
+static void find_known(uint32_t ranks, const bl_step *const *steps, const uint32_t *counts, const uint32_t *good, uint32_t *known)
+{
+    memset(known, 0, sizeof *known * ranks);
+    for (uint32_t r = 0; r < ranks; r++)
+        for (uint32_t i = 0; i < good[r]; i++)
+            if (steps[r][i].kind == BL_STEP_DECIDED && steps[r][i].number > known[r]) known[r] = steps[r][i].number;
+    for (int again = 1; again;) { /* copies stand in a journal in about their order */
+        again = 0;
+        for (uint32_t r = 0; r < ranks; r++)
+            for (uint32_t i = 0; i < good[r]; i++) {
+                const bl_step *s = &steps[r][i];
+                if (s->kind != BL_STEP_HOLDS || good[s->rank] < counts[s->rank] || s->number != known[s->rank] + 1) continue;
+                known[s->rank]++;
+                again = 1;
+            }
+    }
+}
+
+void bl_msglog_recoverable(uint32_t ranks, const bl_step *const *steps, const uint32_t *counts, uint32_t *known, uint32_t *good)
+{
+    memcpy(good, counts, sizeof *good * ranks);
+    for (int again = 1; again;) {
+        again = 0;
+        find_known(ranks, steps, counts, good, known);
+        for (uint32_t r = 0; r < ranks; r++)
+            for (uint32_t i = 0; i < good[r]; i++) {
+                if (steps[r][i].kind != BL_STEP_NEEDS || steps[r][i].number <= known[steps[r][i].rank]) continue;
+                good[r] = i;
+                again = 1;
+            }
+    }
 }

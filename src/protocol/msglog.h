@@ -41,7 +41,7 @@ typedef struct bl_msglog {
     uint32_t rank, ranks, f;
     uint32_t rsn;            /* deliveries so far */
     uint32_t stable;         /* the first so many of them are */
-    bl_interval *vector;     /* [ranks] optimistic: what this state depends on; its own entry is where it is */
+    bl_interval *vector;     /* [ranks] optimistic: what this state depends on; its own entry is where it is; causal: or NULL */
     uint32_t *end;           /* [ranks][incarnations] optimistic, stable: index at which it ended; UINT32_MAX: not that we know */
     uint32_t incarnations;
     bl_copy *copy;           /* [copies] causal: of others and its own, not known to be stable; room for `room` */
@@ -65,6 +65,10 @@ enum bl_msglog_answer bl_msglog_accept(const bl_msglog *p, const bl_interval *ve
 /* It is: `vector` or `carried` is what it carried.  Returns its HDR, to be made stable or kept.  -1 in rsn: no room. */
 bl_hdr bl_msglog_deliver(bl_msglog *p, uint32_t source, uint32_t ssn, uint32_t sent_in, const bl_interval *vector,
                          const bl_copy *carried, uint32_t count);
+/* The two halves of it, where a message decides nothing (its receiver waited for just this one), and where something else is
+ * decided: what the message carried is depended on from here on, and held; 0 on success. */
+int bl_msglog_learn(bl_msglog *p, const bl_interval *vector, const bl_copy *carried, uint32_t count);
+bl_hdr bl_msglog_decide(bl_msglog *p, uint32_t source, uint32_t ssn, uint32_t sent_in);
 /* The deliveries of `rank` up to this one are stable. */
 void bl_msglog_stable(bl_msglog *p, uint32_t rank, uint32_t rsn);
 /* Causal: `rank` has delivered a message that carried this. */
@@ -86,5 +90,18 @@ void bl_msglog_ended(bl_msglog *p, uint32_t rank, bl_interval at);
 int bl_msglog_orphan(const bl_msglog *p, const bl_interval *vector);
 /* Optimistic: p itself goes back to a state with this vector, in a new incarnation; returns what the others have to hear. */
 bl_interval bl_msglog_rollback(bl_msglog *p, const bl_interval *vector);
+
+/* --- a failure after which all are started again, each from what its journal has left --- */
+
+enum bl_step_kind { BL_STEP_DECIDED, BL_STEP_NEEDS, BL_STEP_HOLDS };
+typedef struct bl_step {     /* what a journal says of its process, in order */
+    enum bl_step_kind kind;
+    uint32_t rank, number;   /* decided: its number-th delivery; from here on it needs, or holds the HDR of, that of `rank` */
+} bl_step;
+/* The greatest consistent state of them all (Johnson and Zwaenepoel, Recovery in Distributed Systems Using Optimistic Message
+ * Logging and Checkpointing, 1990, over journals): of rank r the first good[r] of its counts[r] steps are of states that need
+ * nothing that is gone, and of its deliveries the first known[r] can be made again, out of its own journal or out of those
+ * that hold them.  What is behind good[r] is of orphans.  A journal may have lost its beginning: what is stable everywhere. */
+void bl_msglog_recoverable(uint32_t ranks, const bl_step *const *steps, const uint32_t *counts, uint32_t *known, uint32_t *good);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "store/late.h"
+#include "util/settings.h"
 
 #define IN_TRANSIT_MAX (UINT64_C(1) << 32) /* to one rank: more than any file holds */
 
@@ -34,7 +35,7 @@ static void leave_out(const reading *r, uint32_t rank, uint32_t number, const bl
 /* With all messages in the journals no rank depends on another's checkpoint. */
 static int logged(const bl_past *past)
 {
-    return !strcmp(past->protocol, "pessimistic");
+    return bl_is_logging(past->protocol);
 }
 
 /* Its counters to the history. */

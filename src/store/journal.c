@@ -1,6 +1,7 @@
 /* journal.c - writing a journal: segments, their files, and the room they take. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -31,6 +32,7 @@ struct bl_journal_more {
     uint64_t spare_bytes;
     uint32_t next;              /* number */
     char *synced;               /* of the open segment: forced up to here */
+    pthread_mutex_t lock;       /* of the list of segments and of `synced`, for bl_journal_force */
     bl_error wrong;
 };
 
@@ -181,12 +183,14 @@ static int open_segment(bl_journal *j, uint64_t need)
         m->wrong = err;
         return -1;
     }
+    pthread_mutex_lock(&m->lock);
     if (m->segments) m->segment[m->segments - 1].end = s.first;
     m->segment[m->segments++] = s;
     m->next++;
     j->at = m->synced = s.base + sizeof(bl_journal_head);
     j->end = s.base + s.bytes;
     j->mark = ((const bl_journal_head *)(void *)s.base)->sum | 1;
+    pthread_mutex_unlock(&m->lock);
     return 0;
 }
 
@@ -201,6 +205,7 @@ int bl_journal_create(bl_store *store, uint32_t rank, const char *name, uint64_t
     j->more = (struct bl_journal_more *)(void *)(j + 1);
     *j->more = (struct bl_journal_more){ .store = store, .rank = rank, .budget = budget };
     snprintf(j->more->name, sizeof j->more->name, "%s", name);
+    pthread_mutex_init(&j->more->lock, NULL);
     if (open_segment(j, 0)) {
         rc = bl_journal_error(j, err);
         if (rc == BELAY_OK) rc = bl_fail(err, BELAY_ERR_ARG, "a budget of %llu bytes is too little for a journal", (unsigned long long)budget);
@@ -217,6 +222,7 @@ void bl_journal_close(bl_journal *j)
     for (unsigned k = 0; k < j->more->segments; k++) unmap(&j->more->segment[k]);
     free(j->more->segment);
     free(j->more->spare);
+    pthread_mutex_destroy(&j->more->lock);
     free(j);
 }
 
@@ -235,15 +241,49 @@ int bl_journal_error(const bl_journal *j, bl_error *err)
 }
 
 /* Only whole pages can be forced; of one that is not full there is the rest the next time. */
+static int cannot_force(const struct bl_journal_more *m, bl_error *err)
+{
+    return bl_fail_errno(err, "cannot force the journal '%s' of rank %u", m->name, m->rank);
+}
+
 int bl_journal_stable(bl_journal *j, bl_error *err)
 {
     struct bl_journal_more *m = j->more;
     const segment *s = &m->segment[m->segments - 1];
     if (m->store->stable != BL_STABLE_POWER || j->at == m->synced) return BELAY_OK;
+    pthread_mutex_lock(&m->lock);
     char *from = s->base + ((uint64_t)(m->synced - s->base) & ~(uint64_t)4095);
-    if (msync(from, (size_t)(j->at - from), MS_SYNC) != 0) return bl_fail_errno(err, "cannot force the journal '%s' of rank %u", m->name, m->rank);
-    m->synced = j->at;
-    return BELAY_OK;
+    int bad = msync(from, (size_t)(j->at - from), MS_SYNC);
+    if (!bad) m->synced = j->at;
+    pthread_mutex_unlock(&m->lock);
+    return bad ? cannot_force(m, err) : BELAY_OK;
+}
+
+/* Nobody who appends waits meanwhile: the file is forced through a descriptor of its own.  A full segment was forced by whoever
+ * filled it. */
+int bl_journal_force(bl_journal *j, bl_error *err)
+{
+    struct bl_journal_more *m = j->more;
+    pthread_mutex_lock(&m->lock);
+    const segment *s = &m->segment[m->segments - 1];
+    const char *base = s->base;
+    char *upto = __atomic_load_n(&j->at, __ATOMIC_ACQUIRE);
+    int fd = m->synced == upto ? -1 : dup(s->fd), nothing = m->synced == upto;
+    pthread_mutex_unlock(&m->lock);
+    if (nothing) return BELAY_OK;
+    int bad = fd < 0 || fdatasync(fd) != 0;
+    if (bad) (void)cannot_force(m, err);
+    if (fd >= 0) close(fd);
+    pthread_mutex_lock(&m->lock);
+    if (!bad && m->segment[m->segments - 1].base == base && upto > m->synced) m->synced = upto;
+    pthread_mutex_unlock(&m->lock);
+    return bad ? err->code : BELAY_OK;
+}
+
+void bl_journal_lose(bl_journal *j)
+{
+    pthread_mutex_lock(&j->more->lock);
+    memset(j->more->synced, 0x5a, (size_t)(j->at - j->more->synced));
 }
 
 uint64_t bl_journal_position(const bl_journal *j)
@@ -287,19 +327,21 @@ int bl_journal_retire(bl_journal *j, uint64_t position, bl_error *err)
         rc = let_go(m, &m->segment[gone], err);
         gone += rc == BELAY_OK;
     }
+    pthread_mutex_lock(&m->lock);
     m->segments -= gone;
     memmove(m->segment, m->segment + gone, m->segments * sizeof *m->segment);
+    pthread_mutex_unlock(&m->lock);
     return rc;
 }
 
-typedef struct removing { bl_store *store; uint32_t rank; const char *name; } removing;
+typedef struct removing { bl_store *store; uint32_t rank; const char *name; uint32_t from, below; } removing;
 
 static int remove_old(void *context, const char *entry, bl_error *err)
 {
     const removing *r = context;
     bl_journal_name n;
     char path[BL_PATH];
-    if (!bl_journal_name_of(entry, r->name, &n) || n.incarnation >= r->store->incarnation) return BELAY_OK;
+    if (!bl_journal_name_of(entry, r->name, &n) || n.incarnation < r->from || n.incarnation >= r->below) return BELAY_OK;
     bl_journal_path(r->store, r->rank, n.incarnation, r->name, n.number, path);
     return bl_file_remove(path, err);
 }
@@ -307,7 +349,65 @@ static int remove_old(void *context, const char *entry, bl_error *err)
 int bl_journal_retire_before(bl_store *store, uint32_t rank, const char *name, bl_error *err)
 {
     char path[BL_PATH];
-    removing r = { store, rank, name };
+    removing r = { store, rank, name, 0, store->incarnation };
     bl_store_path(store, path, "rank-%05u", rank);
     return bl_dir_each(path, remove_old, &r, err);
+}
+
+int bl_journal_forget_after(bl_store *store, uint32_t rank, const char *name, uint32_t incarnation, bl_error *err)
+{
+    char path[BL_PATH];
+    removing r = { store, rank, name, incarnation + 1, store->incarnation };
+    bl_store_path(store, path, "rank-%05u", rank);
+    return bl_dir_each(path, remove_old, &r, err);
+}
+
+/* --- what is there after a failure --- */
+
+typedef struct settling { removing of; const bl_journal_place *end; uint32_t highest; } settling;
+
+static int find_highest(void *context, const char *entry, bl_error *err)
+{
+    settling *s = context;
+    bl_journal_name n;
+    (void)err;
+    if (bl_journal_name_of(entry, s->of.name, &n) && n.incarnation == s->of.from && n.number + 1 > s->highest) s->highest = n.number + 1;
+    return BELAY_OK;
+}
+
+static int settle_one(void *context, const char *entry, bl_error *err)
+{
+    const settling *s = context;
+    bl_journal_name n;
+    char path[BL_PATH];
+    if (!bl_journal_name_of(entry, s->of.name, &n) || n.incarnation != s->of.from) return BELAY_OK;
+    bl_journal_path(s->of.store, s->of.rank, n.incarnation, s->of.name, n.number, path);
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW), bad = fd < 0;
+    off_t bytes = bad ? 0 : lseek(fd, 0, SEEK_END);
+    static const char zeros[4096];
+    /* From the end on: what is left at any time ends as a journal does. */
+    while (!bad && s->end && n.number == s->end->number && bytes > (off_t)s->end->at) {
+        off_t from = (bytes - 1) & ~(off_t)4095;
+        if (from < (off_t)s->end->at) from = (off_t)s->end->at;
+        bad = pwrite(fd, zeros, (size_t)(bytes - from), from) != bytes - from;
+        bytes = from;
+    }
+    if (!bad) bad = fsync(fd) != 0;
+    int rc = bad ? bl_fail_errno(err, "cannot settle %s", path) : BELAY_OK;
+    if (fd >= 0) close(fd);
+    return rc;
+}
+
+int bl_journal_settle(bl_store *store, uint32_t rank, const char *name, uint32_t incarnation, const bl_journal_place *end, bl_error *err)
+{
+    char path[BL_PATH], one[BL_PATH];
+    settling s = { { store, rank, name, incarnation, incarnation + 1 }, end, 0 };
+    bl_store_path(store, path, "rank-%05u", rank);
+    int rc = bl_dir_each(path, find_highest, &s, err);
+    for (uint32_t n = s.highest; rc == BELAY_OK && end && n > end->number + 1; n--) { /* the newest first */
+        bl_journal_path(store, rank, incarnation, name, n - 1, one);
+        rc = bl_file_remove(one, err);
+    }
+    if (rc == BELAY_OK) rc = bl_dir_each(path, settle_one, &s, err);
+    return rc == BELAY_OK ? bl_dir_sync(store, path, err) : rc;
 }

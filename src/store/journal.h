@@ -7,7 +7,7 @@
  * segment that is used again has still in it is never taken for a record.  doc/format.md has the layout.
  *
  * stable=process: nothing is forced.  stable=power: bl_journal_stable forces what was appended so far.
- * Not thread-safe: one thread appends.
+ * Not thread-safe: one thread appends; another may call bl_journal_force meanwhile.
  */
 #ifndef BL_STORE_JOURNAL_H
 #define BL_STORE_JOURNAL_H
@@ -20,12 +20,13 @@
 typedef struct bl_record {
     uint64_t a, b;               /* the writer's */
     int32_t c, d;
-    uint32_t kind, reserved;     /* kind: the writer's, never 0 */
+    uint32_t kind, number;       /* the writer's; kind: never 0 */
     uint64_t bytes;              /* of the payload behind it; at most BL_PAYLOAD_MAX */
 } bl_record;
 /* Kinds of records: doc/format.md says what is in them. */
 enum bl_event { BL_EVENT_MATCHED = 1, BL_EVENT_FLAG, BL_EVENT_INDEX, BL_EVENT_SOME, BL_EVENT_PROBED, BL_EVENT_VALUE,
-                BL_EVENT_CHECKPOINT, BL_EVENT_SENT, BL_EVENT_CLOCK, BL_EVENT_COMM, BL_EVENT_BEGUN, BL_EVENT_UNLOGGED };
+                BL_EVENT_CHECKPOINT, BL_EVENT_SENT, BL_EVENT_CLOCK, BL_EVENT_COMM, BL_EVENT_BEGUN, BL_EVENT_UNLOGGED,
+                BL_EVENT_NEEDS, BL_EVENT_HELD };
 #define BL_PAYLOAD_MAX (UINT64_C(1) << 40)
 enum { BL_JOURNAL_NAME = 15 };   /* bytes of a journal's name, a to z */
 
@@ -93,6 +94,8 @@ static inline int bl_journal_append(bl_journal *j, const bl_record *head, const 
 }
 
 int bl_journal_stable(bl_journal *journal, bl_error *err);
+int bl_journal_force(bl_journal *journal, bl_error *err);  /* the same, by any thread, while another appends */
+void bl_journal_lose(bl_journal *journal);                 /* for an injected kill: what was not forced is spoilt, as a loss of power may */
 uint64_t bl_journal_position(const bl_journal *journal);   /* of the next record; grows */
 uint64_t bl_journal_bytes(const bl_journal *journal);      /* that its segments take */
 int bl_journal_over(const bl_journal *journal);            /* more than three quarters of the budget */
@@ -101,6 +104,13 @@ int bl_journal_over(const bl_journal *journal);            /* more than three qu
 int bl_journal_retire(bl_journal *journal, uint64_t position, bl_error *err);
 /* The same of all segments of older incarnations than this store's. */
 int bl_journal_retire_before(bl_store *store, uint32_t rank, const char *name, bl_error *err);
+
+/* --- after a failure, before this store's incarnation has written its own --- */
+typedef struct bl_journal_place { uint32_t incarnation, number; uint64_t at; } bl_journal_place; /* segment, and byte in its file */
+/* What is behind `end` in its incarnation is taken away (NULL: nothing), the rest of that incarnation forced. */
+int bl_journal_settle(bl_store *store, uint32_t rank, const char *name, uint32_t incarnation, const bl_journal_place *end, bl_error *err);
+/* Incarnations after this one, and before this store's, go: they came to nothing. */
+int bl_journal_forget_after(bl_store *store, uint32_t rank, const char *name, uint32_t incarnation, bl_error *err);
 
 /* --- reading: all incarnations of a journal, in order --- */
 typedef struct bl_journal_reader bl_journal_reader;
@@ -111,6 +121,7 @@ int bl_journal_read_open(bl_store *store, uint32_t rank, const char *name, bl_jo
 int bl_journal_next(bl_journal_reader *reader, bl_record *record, const char **payload, bl_error *err);
 uint32_t bl_journal_read_oldest(const bl_journal_reader *reader);      /* incarnation there is a segment of */
 uint32_t bl_journal_read_incarnation(const bl_journal_reader *reader); /* of the record just read */
+bl_journal_place bl_journal_read_place(const bl_journal_reader *reader); /* of the record just read */
 void bl_journal_read_close(bl_journal_reader *reader);
 
 #endif

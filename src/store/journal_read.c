@@ -22,6 +22,7 @@ struct bl_journal_reader {
     size_t files, room, next;    /* next: to be opened */
     const file *now;
     uint64_t at, seed;           /* at: offset of the next record in `now` */
+    uint64_t before;             /* of the one just read */
 };
 
 bool bl_journal_name_of(const char *entry, const char *name, bl_journal_name *parsed)
@@ -195,8 +196,14 @@ int bl_journal_next(bl_journal_reader *r, bl_record *record, const char **payloa
     }
     *record = head.record;
     *payload = data;
+    r->before = r->at;
     r->at += bl_entry_size(head.record.bytes);
     return 1;
+}
+
+bl_journal_place bl_journal_read_place(const bl_journal_reader *r)
+{
+    return (bl_journal_place){ r->now->name.incarnation, r->now->name.number, r->before };
 }
 
 uint32_t bl_journal_read_oldest(const bl_journal_reader *r)

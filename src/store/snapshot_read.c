@@ -4,6 +4,7 @@
 #include "store/hash.h"
 #include "store/internal.h"
 #include "store/layout.h"
+#include "util/settings.h"
 
 #include <errno.h>
 #include <math.h>
@@ -467,5 +468,5 @@ int bl_snapshot_read(bl_reader *reader, const char *name, void *data, bl_error *
 
 int bl_snapshot_alone(const char *protocol)
 {
-    return strcmp(protocol, "independent") == 0 || strcmp(protocol, "induced") == 0 || strcmp(protocol, "pessimistic") == 0;
+    return strcmp(protocol, "independent") == 0 || strcmp(protocol, "induced") == 0 || bl_is_logging(protocol);
 }

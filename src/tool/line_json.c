@@ -3,6 +3,7 @@
 #include "tool/journals.h"
 #include "tool/report.h"
 #include "tool/tool.h"
+#include "util/settings.h"
 
 static const char *cause_name(enum bl_hop_cause cause)
 {
@@ -184,7 +185,7 @@ int bl_report_json(const bl_report *r, enum bl_alive alive, bl_error *err)
         add_coordinated(r, out);
     add_lists(r, out);
     add_costs(r, out);
-    int rc = story->view && strcmp(story->protocol, "pessimistic") == 0 ? add_logged(story, alive, out, err) : BELAY_OK;
+    int rc = story->view && bl_is_logging(story->protocol) ? add_logged(story, alive, out, err) : BELAY_OK;
     if (rc != BELAY_OK) {
         json_decref(out);
         return rc;

@@ -7,6 +7,7 @@
 #include "tool/journals.h"
 #include "tool/report.h"
 #include "util/clock.h"
+#include "util/settings.h"
 
 /* A long chain is told by its first steps and its last. */
 enum { HOPS_FIRST = 4, HOPS_LAST = 2 };
@@ -354,7 +355,7 @@ static bool back_at_start(const bl_report *r)
 
 static bool logged(const bl_story *story)
 {
-    return strcmp(story->protocol, "pessimistic") == 0;
+    return bl_is_logging(story->protocol);
 }
 
 static void print_cure(const bl_story *story)

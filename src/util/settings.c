@@ -221,6 +221,25 @@ static int set_logging(bl_settings *s, const bl_setting *row, const char *text, 
     return rc;
 }
 
+static int set_log_failures(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    return set_count(&s->log_failures, 1, row, text, err);
+}
+
+static const char *const logging_names[] = { "none", "pessimistic", "optimistic", "causal" };
+
+const char *bl_logging_name(enum bl_logging_protocol logging)
+{
+    return logging_names[logging];
+}
+
+int bl_is_logging(const char *protocol)
+{
+    for (int k = BL_LOGGING_PESSIMISTIC; k <= BL_LOGGING_CAUSAL; k++)
+        if (!strcmp(protocol, logging_names[k])) return 1;
+    return 0;
+}
+
 /* "64M", "2G" */
 static int set_budget(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
 {
@@ -246,8 +265,9 @@ const bl_setting bl_setting_table[] = {
     { "errors", "fatal|return", "fatal", "when belay_recover cannot restore: end the job, or let the program decide", set_errors },
     { "verbose", "0|1", "1", "0: errors only; 1: a line per event", set_verbose },
     { "checkpoint", "coordinated|independent|induced", "coordinated", "checkpointing protocol: all ranks together at one safe point; each rank at its own; or that, and messages force further ones so that none is useless", set_checkpoint },
-    { "logging", "none|pessimistic", "none", "message logging: with pessimistic each rank goes on from its own newest checkpoint (with independent checkpoints)", set_logging },
+    { "logging", "none|pessimistic|optimistic|causal", "none", "message logging (with independent checkpoints): after a failure each rank goes on from its own newest checkpoint; what it has seen by chance is forced before it sends; or forced meanwhile, and who depends on what was lost goes back with it; or carried by its messages until enough ranks have it", set_logging },
     { "log-budget", "SIZE", "1G", "so much of each of a rank's two journals is kept (64M, 2G); when it is nearly full checkpoints are asked for", set_budget },
+    { "log-failures", "N", "1", "logging=causal: so many nodes may be lost at once without anybody having to go back", set_log_failures },
     { "recovery", "relaunch", "relaunch", "how the job comes back", set_protocol },
     { "piggyback", "implicit|marker|header", "implicit", "how dependencies ride on messages: not at all (both ends count), beside the first one of an interval, or on each; with induced checkpoints implicit means marker", set_piggyback },
 };
@@ -330,9 +350,11 @@ int bl_settings_agree(const bl_settings *s, bl_error *err)
     if (s->protocol == BL_PROTOCOL_INDUCED && s->piggyback == BL_PIGGYBACK_HEADER)
         return bl_fail(err, BELAY_ERR_REFUSED, "checkpoint=induced with piggyback=header: induced checkpoints are told by markers; leave piggyback out, or set marker");
     if (s->logging != BL_LOGGING_NONE && s->protocol != BL_PROTOCOL_INDEPENDENT)
-        return bl_fail(err, BELAY_ERR_REFUSED, "logging=pessimistic goes with checkpoint=independent: a log is what makes checkpoints of one rank enough");
+        return bl_fail(err, BELAY_ERR_REFUSED, "logging=%s goes with checkpoint=independent: a log is what makes checkpoints of one rank enough", bl_logging_name(s->logging));
     if (s->logging != BL_LOGGING_NONE && s->piggyback != BL_PIGGYBACK_IMPLICIT)
-        return bl_fail(err, BELAY_ERR_REFUSED, "logging=pessimistic with another piggyback than implicit: the log tells who depends on whom; leave piggyback out");
+        return bl_fail(err, BELAY_ERR_REFUSED, "logging=%s with another piggyback than implicit: the log tells who depends on whom; leave piggyback out", bl_logging_name(s->logging));
+    if (s->logging > BL_LOGGING_PESSIMISTIC && !s->stable_power)
+        return bl_fail(err, BELAY_ERR_REFUSED, "logging=%s goes with stable=power: with stable=process a journal survives its process the moment it is written, and logging=pessimistic waits for nothing either", bl_logging_name(s->logging));
     return BELAY_OK;
 }
 

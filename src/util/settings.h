@@ -22,7 +22,7 @@ typedef struct bl_every {
 } bl_every;
 
 enum bl_protocol { BL_PROTOCOL_COORDINATED, BL_PROTOCOL_INDEPENDENT, BL_PROTOCOL_INDUCED };
-enum bl_logging_protocol { BL_LOGGING_NONE, BL_LOGGING_PESSIMISTIC };
+enum bl_logging_protocol { BL_LOGGING_NONE, BL_LOGGING_PESSIMISTIC, BL_LOGGING_OPTIMISTIC, BL_LOGGING_CAUSAL };
 enum bl_piggyback { BL_PIGGYBACK_IMPLICIT, BL_PIGGYBACK_MARKER, BL_PIGGYBACK_HEADER };
 
 typedef struct bl_settings {
@@ -31,6 +31,7 @@ typedef struct bl_settings {
     enum bl_piggyback piggyback;    /* as set; bl_settings_piggyback is what is done */
     enum bl_logging_protocol logging;
     uint64_t log_budget;            /* bytes of each of a rank's journals */
+    unsigned log_failures;          /* causal: so many ranks may be lost with their unforced journals at once */
     bl_every every[BL_EVERIES_MAX]; /* of rank r: [r % everies] */
     unsigned everies;
     double jitter;            /* 0 to 0.9 of a period */
@@ -62,6 +63,10 @@ int bl_settings_load(bl_settings *settings, bl_error *err);
 
 /* Do they make sense together?  BELAY_ERR_REFUSED with the reason; asked when all are set. */
 int bl_settings_agree(const bl_settings *settings, bl_error *err);
+
+/* "none", "pessimistic", ... */
+const char *bl_logging_name(enum bl_logging_protocol logging);
+int bl_is_logging(const char *protocol); /* is it one of those that log messages? */
 
 /* Induced checkpoints need to be told, so implicit is marker with them. */
 enum bl_piggyback bl_settings_piggyback(const bl_settings *settings);
