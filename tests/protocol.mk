@@ -25,6 +25,10 @@ tests_sim_sim_independent_LDADD = libbl_line.la libbl_util.la
 PURE_TESTS += tests/sim/sim_logged
 tests_sim_sim_logged_SOURCES = tests/sim/sim_logged.c
 
+PURE_TESTS += tests/sim/sim_depend
+tests_sim_sim_depend_SOURCES = tests/sim/sim_depend.c
+tests_sim_sim_depend_LDADD = libbl_protocol.la
+
 PURE_TESTS += tests/sim/sim_msglog
 tests_sim_sim_msglog_SOURCES = tests/sim/sim_msglog.c
 tests_sim_sim_msglog_LDADD = libbl_protocol.la libbl_util.la

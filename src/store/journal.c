@@ -280,10 +280,24 @@ int bl_journal_force(bl_journal *j, bl_error *err)
     return bad ? err->code : BELAY_OK;
 }
 
+/* In a copy that takes its place: messages may be on their way out of the memory. */
 void bl_journal_lose(bl_journal *j)
 {
-    pthread_mutex_lock(&j->more->lock);
-    memset(j->more->synced, 0x5a, (size_t)(j->at - j->more->synced));
+    struct bl_journal_more *m = j->more;
+    char path[BL_PATH], copy[BL_PATH];
+    pthread_mutex_lock(&m->lock); /* for good */
+    const segment *s = &m->segment[m->segments - 1];
+    bl_journal_path(m->store, m->rank, m->store->incarnation, m->name, s->number, path);
+    spare_path(m, s->number, copy);
+    int fd = open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+    size_t kept = (size_t)(m->synced - s->base), lost = (size_t)(j->at - m->synced);
+    char *spoilt = malloc(lost + 1);
+    if (spoilt) memset(spoilt, 0x5a, lost);
+    if (fd < 0 || !spoilt || write(fd, s->base, kept) != (ssize_t)kept || write(fd, spoilt, lost) != (ssize_t)lost ||
+        ftruncate(fd, (off_t)s->bytes) != 0 || rename(copy, path) != 0)
+        (void)unlink(path); /* which loses more */
+    if (fd >= 0) close(fd);
+    free(spoilt);
 }
 
 uint64_t bl_journal_position(const bl_journal *j)

@@ -118,12 +118,93 @@ static void an_end_reaches_back(void **state)
     }
 }
 
+/* --- all started again, against all combinations of what may be kept of each --- */
+
+enum { STEPS = 6 };
+
+static uint64_t random_state;
+
+static uint32_t chance(uint32_t below)
+{
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(random_state >> 33) % below;
+}
+
+static bl_step steps_of[RANKS][STEPS];
+static uint32_t count_of[RANKS];
+
+/* What is decided is numbered on, from anything on: what is before it may be collected. */
+static void make_steps(void)
+{
+    for (uint32_t r = 0; r < RANKS; r++) {
+        uint32_t number = chance(3);
+        count_of[r] = chance(STEPS + 1);
+        for (uint32_t i = 0; i < count_of[r]; i++) {
+            uint32_t kind = chance(3), other = (r + 1 + chance(RANKS - 1)) % RANKS;
+            steps_of[r][i] = kind == 0 ? (bl_step){ BL_STEP_DECIDED, r, ++number }
+                                       : (bl_step){ kind == 1 ? BL_STEP_NEEDS : BL_STEP_HOLDS, other, 1 + chance(STEPS) };
+        }
+    }
+}
+
+static int is_held(const uint32_t *kept, uint32_t rank, uint32_t number)
+{
+    for (uint32_t r = 0; r < RANKS; r++)
+        for (uint32_t i = 0; i < kept[r]; i++)
+            if (steps_of[r][i].kind == BL_STEP_HOLDS && steps_of[r][i].rank == rank && steps_of[r][i].number == number) return 1;
+    return 0;
+}
+
+static uint32_t last_known(const uint32_t *kept, uint32_t rank)
+{
+    uint32_t known = 0;
+    for (uint32_t i = 0; i < kept[rank]; i++)
+        if (steps_of[rank][i].kind == BL_STEP_DECIDED) known = steps_of[rank][i].number;
+    while (kept[rank] == count_of[rank] && is_held(kept, rank, known + 1)) known++;
+    return known;
+}
+
+static int is_consistent(const uint32_t *kept)
+{
+    for (uint32_t r = 0; r < RANKS; r++)
+        for (uint32_t i = 0; i < kept[r]; i++)
+            if (steps_of[r][i].kind == BL_STEP_NEEDS && steps_of[r][i].number > last_known(kept, steps_of[r][i].rank)) return 0;
+    return 1;
+}
+
+static void the_greatest_that_can_be_made_again(void **state)
+{
+    const bl_step *steps[RANKS] = { steps_of[0], steps_of[1], steps_of[2] };
+    uint32_t undone = 0;
+    (void)state;
+    for (random_state = 1; random_state < 20001; random_state++) {
+        uint64_t seed = random_state;
+        uint32_t good[RANKS], known[RANKS], best[RANKS] = { 0, 0, 0 }, kept[RANKS];
+        make_steps();
+        bl_msglog_recoverable(RANKS, steps, count_of, known, good);
+        for (kept[0] = 0; kept[0] <= count_of[0]; kept[0]++)
+            for (kept[1] = 0; kept[1] <= count_of[1]; kept[1]++)
+                for (kept[2] = 0; kept[2] <= count_of[2]; kept[2]++)
+                    for (uint32_t r = 0, is = (uint32_t)is_consistent(kept); is && r < RANKS; r++)
+                        if (kept[r] > best[r]) best[r] = kept[r];
+        assert_true(is_consistent(good));
+        for (uint32_t r = 0; r < RANKS; r++) {
+            assert_int_equal(good[r], best[r]);
+            assert_int_equal(known[r], last_known(good, r));
+            undone += good[r] < count_of[r];
+        }
+        random_state = seed;
+    }
+    assert_true(undone > 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pessimistic_sends_wait), cmocka_unit_test(causal_carries_until_enough_hold_it),
         cmocka_unit_test(causal_says_when_there_is_no_room), cmocka_unit_test(what_can_be_made_again),
         cmocka_unit_test(optimistic_orphans), cmocka_unit_test(an_end_reaches_back),
+        cmocka_unit_test(the_greatest_that_can_be_made_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
