@@ -77,6 +77,13 @@ void bl_log_entered(void)
     if (__builtin_expect(lg.held > 0, 0) && !bl_outcome_behind()) let_go_of_held();
 }
 
+/* A copy of ours: its handle may come back as another datatype. */
+static void free_type(MPI_Datatype *type)
+{
+    bl_layout_forget(*type);
+    PMPI_Type_free(type);
+}
+
 static int say_to_handler(MPI_Comm comm, int rc)
 {
     PMPI_Comm_call_errhandler(comm == MPI_COMM_NULL ? MPI_COMM_WORLD : comm, rc);
@@ -389,7 +396,7 @@ static void drop_landing(landing *l)
 {
     if (!l->keeps) {
         bl_room_give(&l->room);
-        PMPI_Type_free(&l->type);
+        if (l->type != MPI_BYTE) free_type(&l->type);
     }
     memmove(l, l + 1, (size_t)(&lg.landing[--lg.landings] - l) * sizeof *l);
 }
@@ -405,7 +412,7 @@ static void land(landing *l, MPI_Status *s)
 
 static int post_receive(void *buf, int count, MPI_Datatype type, int source, int tag, const bl_comm *c, MPI_Request *request)
 {
-    landing l = { .buf = buf, .count = count, .comm = c };
+    landing l = { .buf = buf, .count = count, .type = MPI_BYTE, .comm = c };
     if (!bl_logging.rides) return PMPI_Irecv(buf, count, type, source, tag, c->handle, request);
     int most = room_to_land(&l.room, count, type);
     int rc = PMPI_Irecv(l.room.at, most, MPI_BYTE, source, tag, c->handle, request);
@@ -413,7 +420,8 @@ static int post_receive(void *buf, int count, MPI_Datatype type, int source, int
         bl_room_give(&l.room);
         return rc;
     }
-    PMPI_Type_dup(type, &l.type); /* the program may free its own */
+    if (bl_layout_of(type)->contiguous) l.count = most - (int)bl_logging.rides;
+    else PMPI_Type_dup(type, &l.type); /* the program may free its own */
     l.key = bl_request_key(*request);
     new_landing(&l);
     return rc;
@@ -578,7 +586,7 @@ static void forget(unsigned i)
     watched *e = &lg.watch[i];
     lg.held -= e->held;
     lg.swapped -= e->inner != MPI_REQUEST_NULL;
-    if (e->own_type) PMPI_Type_free(&e->type);
+    if (e->own_type) free_type(&e->type);
     memmove(e, e + 1, (--lg.watches - i) * sizeof *e);
 }
 
@@ -1054,7 +1062,7 @@ void bl_log_request_freed(MPI_Request handle)
         if (p->key != bl_request_key(handle)) continue;
         *link = p->next;
         lg.ready -= (unsigned)p->ready;
-        PMPI_Type_free(&p->type);
+        free_type(&p->type);
         bl_room_give(&p->room);
         free(p);
         return;
