@@ -1,6 +1,6 @@
 #!/bin/sh
 # mpi_logging.sh - latency, message rate and collectives with logging=pessimistic against the same without, over shared memory and
-# TCP; the journals in TMPDIR.  Then how fast one rank is replayed.
+# TCP; the journals in TMPDIR.  Then what the protocols cost where chance decides, and how fast one rank is replayed.
 . "${0%/*}/common.sh"
 BELAY_STABLE=process
 BELAY_CHECKPOINT=independent
@@ -34,6 +34,22 @@ alternate with without 15 >"$scratch/pairs"
 echo "cg, 1024 x 1024 cells, 2 ranks, logged against not; s"
 ratio_of "$scratch/pairs"
 figure logged-cg "$ratio" 1.03
+
+# Where chance decides and journals have to survive a loss of power: a send that waits for the disk, or does not.
+farm() {
+    rm -rf "$BELAY_DIR"
+    began=$(date +%s.%N)
+    BELAY_STABLE=power BELAY_LOGGING=$1 timeout 120 "${MPIRUN:-mpirun}" -n 2 "${BENCH_BUILD:-.}/examples/farm" 60 >/dev/null 2>"$scratch/log" || give_up "farm failed"
+    date +%s.%N | awk -v began="$began" '{ print $1 - began }'
+}
+for protocol in pessimistic optimistic causal; do
+    with() { farm $protocol; }
+    without() { farm none; }
+    alternate with without 9 >"$scratch/pairs"
+    echo "farm, 60 batches, 2 ranks, stable=power, logging=$protocol against none; s"
+    ratio_of "$scratch/pairs"
+    case $protocol in pessimistic) figure "logged-farm-$protocol" "$ratio" 1.30 ;; *) figure "logged-farm-$protocol" "$ratio" 1.06 ;; esac
+done
 
 # A replay waits for nobody: heat2d where it mostly exchanges halos, against one rank of it alone.
 heat2d="${BENCH_BUILD:-.}/examples/heat2d --size 16 --steps 60000 --quiet"

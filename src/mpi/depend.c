@@ -11,6 +11,7 @@
 #include "mpi/logging.h"
 #include "mpi/parcel.h"
 #include "protocol/msglog.h"
+#include "store/trail.h"
 
 enum { COPIES = 4096, BESIDE_MOST = 1 << 20, FORCE_EACH_NS = 10000000 };
 enum { SIDE_BYTES, SIDE_TAG, STABLE, VECTOR, WORDS = VECTOR + BL_MSGLOG_RANKS }; /* of a trailer */
@@ -327,125 +328,36 @@ void bl_depend_came(int world, const char *trailer)
 
 /* --- after a failure --- */
 
-typedef struct trail {       /* what the journal of a rank says, of the incarnation that has ended */
-    bl_journal_reader *reader;
-    bl_step *step;
-    uint32_t steps, room;
-} trail;
-
-typedef struct found {       /* a determinant of ours, in the journal of another */
-    bl_record record;
-    const char *payload;
-    uint32_t number, holder, step;
-} found;
-
 static struct recovery {
-    trail trail[BL_MSGLOG_RANKS];
-    bl_journal_place *place; /* [steps of ours] */
-    found *found;
-    uint32_t founds, found_room;
+    bl_trails trails;
+    uint32_t known[BL_MSGLOG_RANKS], good[BL_MSGLOG_RANKS];
+    uint32_t own;            /* of ours, what our journal has */
     uint32_t *checkpoint;    /* [checkpoints] in our journal, and not undone */
-    uint32_t checkpoints, checkpoint_room;
-    uint32_t known[BL_MSGLOG_RANKS], good[BL_MSGLOG_RANKS], own; /* own: known from our journal */
-    int any;
+    uint32_t checkpoints, room;
 } rec;
 
-static int grow(void **list, uint32_t *room, uint32_t used, size_t size, bl_error *err)
+static int out_of_memory_for_events(bl_error *err)
 {
-    if (used < *room) return BELAY_OK;
-    uint32_t more = *room ? 2 * *room : 256;
-    void *bigger = realloc(*list, more * size);
-    if (!bigger) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the events of the journals");
-    *list = bigger;
-    *room = more;
-    return BELAY_OK;
+    return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the events of the journals");
 }
 
-static int add_step(uint32_t rank, enum bl_step_kind kind, uint32_t who, uint32_t number, bl_error *err)
+/* What is left of all, and what can be made again of that. */
+static int look(bl_error *err)
 {
-    trail *t = &rec.trail[rank];
-    uint32_t room = t->room;
-    if (who >= ranks()) return bl_fail(err, BELAY_ERR_DAMAGED, "the journal of rank %" PRIu32 " names a rank %" PRIu32 " that the job does not have", rank, who);
-    int rc = grow((void **)&t->step, &t->room, t->steps, sizeof *t->step, err);
-    if (rc) return rc;
-    if (rank == (uint32_t)bl_rt.rank && t->room != room) {
-        bl_journal_place *bigger = realloc(rec.place, t->room * sizeof *bigger);
-        if (!bigger) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the events of the journals");
-        rec.place = bigger;
+    static const enum bl_step_kind kind[] = { BL_STEP_DECIDED, BL_STEP_NEEDS, BL_STEP_HOLDS };
+    bl_step *steps[BL_MSGLOG_RANKS] = { NULL };
+    const bl_step *all[BL_MSGLOG_RANKS];
+    uint32_t counts[BL_MSGLOG_RANKS];
+    int rc = bl_trails_read(bl_rt.store, ranks(), &rec.trails, err);
+    for (uint32_t r = 0; rc == BELAY_OK && r < ranks(); r++) {
+        const bl_trail *t = &rec.trails.trail[r];
+        all[r] = steps[r] = malloc((t->entries + 1) * sizeof **steps);
+        if (!steps[r]) rc = out_of_memory_for_events(err);
+        for (uint32_t k = 0; steps[r] && k < t->entries; k++) steps[r][k] = (bl_step){ kind[t->entry[k].kind], t->entry[k].rank, t->entry[k].number };
+        counts[r] = t->entries;
     }
-    if (rank == (uint32_t)bl_rt.rank) rec.place[t->steps] = bl_journal_read_place(t->reader);
-    t->step[t->steps++] = (bl_step){ kind, who, number };
-    return BELAY_OK;
-}
-
-static int add_found(uint32_t holder, const bl_record *r, const char *payload, bl_error *err)
-{
-    int rc = grow((void **)&rec.found, &rec.found_room, rec.founds, sizeof *rec.found, err);
-    if (rc) return rc;
-    found *f = &rec.found[rec.founds++];
-    *f = (found){ .payload = payload + sizeof f->record, .number = (uint32_t)r->b, .holder = holder, .step = rec.trail[holder].steps };
-    memcpy(&f->record, payload, sizeof f->record);
-    if (f->record.bytes == r->bytes - sizeof f->record) return BELAY_OK;
-    return bl_fail(err, BELAY_ERR_DAMAGED, "the journal of rank %" PRIu32 " holds an event of rank %d that has another length", holder, bl_rt.rank);
-}
-
-static int add_checkpoint(uint32_t checkpoint, bl_error *err)
-{
-    int rc = grow((void **)&rec.checkpoint, &rec.checkpoint_room, rec.checkpoints, sizeof *rec.checkpoint, err);
-    if (rc == BELAY_OK) rec.checkpoint[rec.checkpoints++] = checkpoint;
-    return rc;
-}
-
-static int read_record(uint32_t rank, const bl_record *r, const char *payload, bl_error *err)
-{
-    uint32_t pair[2];
-    int rc = BELAY_OK;
-    if (r->kind == BL_EVENT_HELD) {
-        if (r->bytes < sizeof(bl_record)) return bl_fail(err, BELAY_ERR_DAMAGED, "the journal of rank %" PRIu32 " holds an event that has no length", rank);
-        if (r->c == bl_rt.rank) rc = add_found(rank, r, payload, err);
-        return rc ? rc : add_step(rank, BL_STEP_HOLDS, (uint32_t)r->c, (uint32_t)r->b, err);
-    }
-    for (uint64_t at = 0; r->kind == BL_EVENT_NEEDS && rc == BELAY_OK && at + sizeof pair <= r->bytes; at += sizeof pair) {
-        memcpy(pair, payload + at, sizeof pair);
-        rc = add_step(rank, BL_STEP_NEEDS, pair[0], pair[1], err);
-    }
-    return r->kind == BL_EVENT_NEEDS ? rc : add_step(rank, BL_STEP_DECIDED, rank, r->number, err);
-}
-
-/* The newest incarnation that began: what came after it came to nothing. */
-static int find_ended(uint32_t *ended, bl_error *err)
-{
-    bl_record r;
-    const char *payload;
-    for (uint32_t rank = 0; rank < ranks(); rank++) {
-        bl_journal_reader *reader;
-        int more, rc = bl_journal_read_open(bl_rt.store, rank, "events", &reader, err);
-        if (rc == BELAY_ERR_NONE) continue;
-        if (rc) return rc;
-        while ((more = bl_journal_next(reader, &r, &payload, err)) > 0) {
-            if (r.kind != BL_EVENT_BEGUN || (rec.any && bl_journal_read_incarnation(reader) <= *ended)) continue;
-            rec.any = 1;
-            *ended = bl_journal_read_incarnation(reader);
-        }
-        bl_journal_read_close(reader);
-        if (more < 0) return err->code;
-    }
-    return BELAY_OK;
-}
-
-static int read_trail(uint32_t rank, uint32_t ended, bl_error *err)
-{
-    bl_record r;
-    const char *payload;
-    trail *t = &rec.trail[rank];
-    int more, rc = bl_journal_read_open(bl_rt.store, rank, "events", &t->reader, err);
-    if (rc == BELAY_ERR_NONE) return BELAY_OK;
-    while (rc == BELAY_OK && (more = bl_journal_next(t->reader, &r, &payload, err)) != 0) {
-        if (more < 0) return err->code;
-        uint32_t incarnation = bl_journal_read_incarnation(t->reader);
-        if (incarnation < ended && rank == (uint32_t)bl_rt.rank && r.kind == BL_EVENT_CHECKPOINT) rc = add_checkpoint((uint32_t)r.b, err);
-        if (incarnation == ended) rc = read_record(rank, &r, payload, err);
-    }
+    if (rc == BELAY_OK) bl_msglog_recoverable(ranks(), all, counts, rec.known, rec.good);
+    for (uint32_t r = 0; r < ranks(); r++) free(steps[r]);
     return rc;
 }
 
@@ -477,38 +389,47 @@ static int settle_sent(uint32_t ended, bl_error *err)
     return bl_journal_settle(bl_rt.store, (uint32_t)bl_rt.rank, "sent", ended, undone ? &end : NULL, err);
 }
 
-static void say_what_is_undone(uint32_t ended)
+static const bl_trail *our_trail(void)
 {
-    const trail *own = &rec.trail[bl_rt.rank];
-    uint32_t good = rec.good[bl_rt.rank];
-    if (good == own->steps || !bl_rt.settings.verbose) return;
-    const bl_step *first = &own->step[good];
-    bl_say("rank %d: an orphan of incarnation %" PRIu32 ": it depends on event %" PRIu32 " of rank %" PRIu32 ", of which %" PRIu32 " are left; it goes back to before it did", bl_rt.rank, ended,
-           first->number, first->rank, rec.known[first->rank]);
+    return &rec.trails.trail[bl_rt.rank];
 }
 
-static int settle(uint32_t ended, bl_error *err)
+static void say_what_is_undone(void)
 {
-    uint32_t rank = (uint32_t)bl_rt.rank, good = rec.good[rank];
-    const trail *own = &rec.trail[rank];
-    for (uint32_t i = 0; i < good; i++)
-        if (own->step[i].kind == BL_STEP_DECIDED && own->step[i].number > rec.own) rec.own = own->step[i].number;
-    int rc = bl_journal_settle(bl_rt.store, rank, "events", ended, good < own->steps ? &rec.place[good] : NULL, err);
+    uint32_t good = rec.good[bl_rt.rank];
+    if (good == our_trail()->entries || !bl_rt.settings.verbose) return;
+    const bl_trail_entry *first = &our_trail()->entry[good];
+    bl_say("rank %d: an orphan: it depends on event %" PRIu32 " of rank %" PRIu32 ", of which the journals have %" PRIu32 "; what it did since is undone",
+           bl_rt.rank, first->number, first->rank, rec.known[first->rank]);
+}
+
+static int settle(bl_error *err)
+{
+    uint32_t rank = (uint32_t)bl_rt.rank, good = rec.good[rank], ended = rec.trails.ended;
+    const bl_trail *own = our_trail();
+    for (uint32_t k = 0; k < good; k++)
+        if (own->entry[k].kind == BL_TRAIL_DECIDED && own->entry[k].number > rec.own) rec.own = own->entry[k].number;
+    int rc = bl_journal_settle(bl_rt.store, rank, "events", ended, good < own->entries ? &own->entry[good].place : NULL, err);
     if (rc == BELAY_OK) rc = settle_sent(ended, err);
     if (rc == BELAY_OK) rc = bl_journal_forget_after(bl_rt.store, rank, "events", ended, err);
     return rc ? rc : bl_journal_forget_after(bl_rt.store, rank, "sent", ended, err);
 }
 
-/* Those of the incarnation that has ended, after what was undone of it is gone. */
-static int list_checkpoints(uint32_t ended, bl_error *err)
+/* Of our journal, after what is undone of it is gone. */
+static int list_checkpoints(bl_error *err)
 {
     bl_journal_reader *reader;
     bl_record r;
     const char *payload;
     int more = 0, rc = bl_journal_read_open(bl_rt.store, (uint32_t)bl_rt.rank, "events", &reader, err);
     if (rc) return rc == BELAY_ERR_NONE ? BELAY_OK : rc;
-    while (rc == BELAY_OK && (more = bl_journal_next(reader, &r, &payload, err)) > 0)
-        if (r.kind == BL_EVENT_CHECKPOINT && bl_journal_read_incarnation(reader) == ended) rc = add_checkpoint((uint32_t)r.b, err);
+    while (rc == BELAY_OK && (more = bl_journal_next(reader, &r, &payload, err)) > 0) {
+        if (r.kind != BL_EVENT_CHECKPOINT) continue;
+        uint32_t room = rec.room ? 2 * rec.room : 16, *bigger = rec.checkpoints < rec.room ? rec.checkpoint : realloc(rec.checkpoint, room * sizeof *bigger);
+        if (bigger && rec.checkpoints == rec.room) rec.room = room;
+        if (!bigger) rc = out_of_memory_for_events(err);
+        else (rec.checkpoint = bigger)[rec.checkpoints++] = (uint32_t)r.b;
+    }
     bl_journal_read_close(reader);
     return rc ? rc : more < 0 ? err->code : BELAY_OK;
 }
@@ -523,21 +444,12 @@ static int all_well(int rc)
 
 int bl_depend_recover(bl_error *err)
 {
-    const bl_step *steps[BL_MSGLOG_RANKS];
-    uint32_t counts[BL_MSGLOG_RANKS], ended = 0;
     if (!bl_logging.rides || bl_rt.incarnation == 0) return BELAY_OK;
-    int rc = find_ended(&ended, err);
-    for (uint32_t r = 0; rc == BELAY_OK && rec.any && r < ranks(); r++) rc = read_trail(r, ended, err);
-    if (!all_well(rc)) return rc; /* and all have read the journals of all */
-    if (!rec.any) return BELAY_OK;
-    for (uint32_t r = 0; r < ranks(); r++) {
-        steps[r] = rec.trail[r].step;
-        counts[r] = rec.trail[r].steps;
-    }
-    bl_msglog_recoverable(ranks(), steps, counts, rec.known, rec.good);
-    say_what_is_undone(ended);
-    rc = settle(ended, err);
-    if (rc == BELAY_OK) rc = list_checkpoints(ended, err);
+    int rc = look(err);
+    if (!all_well(rc) || !rec.trails.any) return rc; /* all have read the journals of all */
+    say_what_is_undone();
+    rc = settle(err);
+    if (rc == BELAY_OK) rc = list_checkpoints(err);
     (void)all_well(rc);
     return rc;
 }
@@ -550,38 +462,30 @@ int bl_depend_knows(uint32_t checkpoint)
     return 0;
 }
 
-static const found *held_for_us(uint32_t number)
+static const bl_trail_entry *held_for_us(uint32_t number)
 {
-    for (uint32_t k = 0; k < rec.founds; k++)
-        if (rec.found[k].number == number && rec.found[k].step < rec.good[rec.found[k].holder]) return &rec.found[k];
+    for (uint32_t r = 0; r < ranks(); r++)
+        for (uint32_t k = 0; k < rec.good[r]; k++) {
+            const bl_trail_entry *e = &rec.trails.trail[r].entry[k];
+            if (e->kind == BL_TRAIL_HOLDS && e->rank == (uint32_t)bl_rt.rank && e->number == number) return e;
+        }
     return NULL;
 }
 
 int bl_depend_adopt(bl_journal *events, bl_error *err)
 {
     uint32_t number = rec.own;
-    while (rec.any && number < rec.known[bl_rt.rank]) {
-        const found *f = held_for_us(++number);
-        if (!f) return bl_fail(err, BELAY_ERR_DAMAGED, "event %" PRIu32 " of rank %d is in no journal", number, bl_rt.rank);
-        bl_record r = f->record;
-        r.number = 0;
-        if (bl_journal_append(events, &r, f->payload)) return bl_journal_error(events, err);
+    while (rec.trails.any && number < rec.known[bl_rt.rank]) {
+        const bl_trail_entry *e = held_for_us(++number);
+        if (!e) return bl_fail(err, BELAY_ERR_DAMAGED, "event %" PRIu32 " of rank %d is in no journal", number, bl_rt.rank);
+        bl_record r = e->record;
+        r.number = 0; /* it is stable */
+        if (bl_journal_append(events, &r, e->payload)) return bl_journal_error(events, err);
     }
     if (number > rec.own && bl_rt.settings.verbose)
         bl_say("rank %d: %" PRIu32 " events that were lost with it are known from the others", bl_rt.rank, number - rec.own);
+    bl_trails_clear(&rec.trails);
     return bl_journal_stable(events, err);
-}
-
-static void free_recovery(void)
-{
-    for (uint32_t r = 0; r < BL_MSGLOG_RANKS; r++) {
-        if (rec.trail[r].reader) bl_journal_read_close(rec.trail[r].reader);
-        free(rec.trail[r].step);
-    }
-    free(rec.place);
-    free(rec.found);
-    free(rec.checkpoint);
-    memset(&rec, 0, sizeof rec);
 }
 
 void bl_depend_free(void)
@@ -591,5 +495,7 @@ void bl_depend_free(void)
     free(d.carried);
     free(d.what);
     memset(&d, 0, sizeof d);
-    free_recovery();
+    bl_trails_clear(&rec.trails);
+    free(rec.checkpoint);
+    memset(&rec, 0, sizeof rec);
 }

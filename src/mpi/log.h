@@ -1,4 +1,4 @@
-/* log.h - logging=pessimistic: a rank is its snapshot and its journals, so that after a death each goes on from its own newest
+/* log.h - message logging: a rank is its snapshot and its journals, so that after a death each goes on from its own newest
  * checkpoint and nobody else's work counts (PROTOCOLS: sender-based payloads, receiver-based determinants).
  *
  *   logged.c    the wrappers of messages: what was sent is appended to the journal "sent" of its sender
@@ -6,6 +6,7 @@
  *               to the journal "events" of the rank before the program sees it
  *   feed.c      after a restart: the messages that the journals of all senders hold for us, and those that we have sent
  *   logging.c   beginning, checkpoints, collection, end
+ *   depend.c    logging=optimistic and causal: what is seen may be lost, and who depends on it
  *
  * A channel's messages are numbered.  A restarted rank executes again what it has done since its checkpoint; the messages it
  * receives come from the journals as far as these go, then from MPI; those it sends are left out as far as its journal or the

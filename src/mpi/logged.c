@@ -1,4 +1,4 @@
-/* logged.c - the wrappers of messages with logging=pessimistic: a send is passed on and its contents appended to the journal; a
+/* logged.c - the wrappers of messages with message logging: a send is passed on and its contents appended to the journal; a
  * receive takes what the journals hold for it, else asks MPI.  log.h says why that is enough. */
 #include "config.h"
 

@@ -13,7 +13,7 @@
 
 static const char usage_text[] =
     "usage: belay replay RANK [options] [--] PROGRAM [ARGUMENTS]\n\n"
-    "Runs PROGRAM as rank RANK of a job that ran with logging=pessimistic, from its newest checkpoint to where it ended:\n"
+    "Runs PROGRAM as rank RANK of a job that ran with message logging, from its newest checkpoint to where it ended:\n"
     "one ordinary process, no mpirun and no other ranks.  What it receives comes from the journals, what it sends is\n"
     "compared with what it sent, and nothing is written, so the job directory may be a copy on another machine.\n\n"
     "  --from CP     from this checkpoint of the rank; 0: from the start (default: its newest)\n"

@@ -1,13 +1,21 @@
 #include "tool/journals.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
+
+#include "protocol/msglog.h"
+#include "store/trail.h"
 
 typedef struct reading {
     bl_journals *all;
     uint32_t rank;
     bl_logged_pair *to;        /* [ranks] */
 } reading;
+
+/* Without what rode behind it. */
+static uint64_t payload_bytes(const bl_record *r)
+{
+    return r->number <= r->bytes ? r->bytes - r->number : 0;
+}
 
 /* Messages to a rank that the job has not are in no pair. */
 static void count(reading *r, const bl_record *record)
@@ -18,11 +26,12 @@ static void count(reading *r, const bl_record *record)
         rank->events += record->kind < BL_EVENT_CHECKPOINT;
         return;
     }
+    uint64_t bytes = payload_bytes(record);
     rank->messages++;
-    rank->bytes += record->bytes;
+    rank->bytes += bytes;
     if (record->c < 0 || (uint32_t)record->c >= r->all->ranks) return;
     r->to[record->c].messages++;
-    r->to[record->c].bytes += record->bytes;
+    r->to[record->c].bytes += bytes;
 }
 
 static int read_one(reading *r, bl_store *store, const char *name, bl_error *err)
@@ -152,7 +161,7 @@ static int feed_from(feeding *f, bl_store *store, uint32_t from, bl_error *err)
             if (!c->messages) c->first = r.b;
             c->last = r.b;
             c->messages++;
-            c->bytes += r.bytes;
+            c->bytes += payload_bytes(&r);
         }
     }
     bl_journal_read_close(reader);
@@ -190,6 +199,85 @@ int bl_journals_fed(bl_store *store, uint32_t ranks, const uint32_t *restart, bl
     *channel = f.channel;
     *channels = kept;
     return BELAY_OK;
+}
+
+/* --- who is undone --- */
+
+static uint32_t decided(const bl_trail *t, uint32_t good)
+{
+    uint32_t most = 0;
+    for (uint32_t k = 0; k < good; k++)
+        if (t->entry[k].kind == BL_TRAIL_DECIDED && t->entry[k].number > most) most = t->entry[k].number;
+    return most;
+}
+
+/* In the journals before the newest incarnation too: none of those is undone any more. */
+static int find_restart(bl_store *store, const bl_trails *trails, uint32_t rank, uint32_t good, uint32_t *restart, bl_error *err)
+{
+    bl_journal_reader *reader;
+    bl_record r;
+    const char *payload;
+    int more, rc = bl_journal_read_open(store, rank, "events", &reader, err);
+    if (rc) return rc == BELAY_ERR_NONE ? BELAY_OK : rc;
+    while ((more = bl_journal_next(reader, &r, &payload, err)) > 0)
+        if (r.kind == BL_EVENT_CHECKPOINT && bl_journal_read_incarnation(reader) < trails->ended) *restart = (uint32_t)r.b;
+    bl_journal_read_close(reader);
+    for (uint32_t k = 0; k < good; k++)
+        if (trails->trail[rank].entry[k].record.kind == BL_EVENT_CHECKPOINT) *restart = (uint32_t)trails->trail[rank].entry[k].record.b;
+    return more < 0 ? err->code : BELAY_OK;
+}
+
+static int look(bl_store *store, const bl_trails *t, bl_orphan *orphan, bl_error *err)
+{
+    static const enum bl_step_kind kind[] = {BL_STEP_DECIDED, BL_STEP_NEEDS, BL_STEP_HOLDS};
+    uint32_t *number = calloc(3 * (size_t)t->ranks, sizeof *number), *known = number, *good = number + t->ranks, *counts = good + t->ranks;
+    bl_step **steps = calloc(t->ranks, sizeof *steps);
+    int rc = number && steps ? BELAY_OK : BELAY_ERR_MEMORY;
+    for (uint32_t r = 0; rc == BELAY_OK && r < t->ranks; r++) {
+        steps[r] = malloc((t->trail[r].entries + 1) * sizeof **steps);
+        if (!steps[r]) rc = BELAY_ERR_MEMORY;
+        for (uint32_t k = 0; steps[r] && k < t->trail[r].entries; k++)
+            steps[r][k] = (bl_step){kind[t->trail[r].entry[k].kind], t->trail[r].entry[k].rank, t->trail[r].entry[k].number};
+        counts[r] = t->trail[r].entries;
+    }
+    if (rc == BELAY_OK) bl_msglog_recoverable(t->ranks, (const bl_step *const *)steps, counts, known, good);
+    else bl_fail(err, rc, "out of memory for the events of the journals");
+    for (uint32_t r = 0; rc == BELAY_OK && r < t->ranks; r++) {
+        bl_orphan *o = &orphan[r];
+        o->is = good[r] < counts[r];
+        if (o->is) {
+            const bl_trail_entry *e = &t->trail[r].entry[good[r]];
+            o->needs_rank = e->rank;
+            o->needs = e->number;
+            o->known = known[e->rank];
+        } else {
+            o->given_back = known[r] - decided(&t->trail[r], good[r]);
+        }
+        rc = find_restart(store, t, r, good[r], &o->restart, err);
+    }
+    for (uint32_t r = 0; steps && r < t->ranks; r++) free(steps[r]);
+    free(steps);
+    free(number);
+    return rc;
+}
+
+uint32_t bl_orphan_restart(const bl_story *story, uint32_t rank, const bl_orphan *orphan)
+{
+    uint32_t d = bl_story_last(story, rank);
+    while (orphan && d > 0 && bl_story_number(story, rank, d) > orphan[rank].restart) d--;
+    return d;
+}
+
+int bl_journals_orphans(bl_store *store, uint32_t ranks, bl_orphan **orphan, bl_error *err)
+{
+    bl_trails trails;
+    *orphan = calloc(ranks, sizeof **orphan);
+    if (!*orphan) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %u ranks", ranks);
+    int rc = bl_trails_read(store, ranks, &trails, err);
+    if (rc == BELAY_OK && trails.any) rc = look(store, &trails, *orphan, err);
+    bl_trails_clear(&trails);
+    if (rc) free(*orphan);
+    return rc;
 }
 
 void bl_journals_clear(bl_journals *j)

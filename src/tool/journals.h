@@ -2,7 +2,10 @@
 #ifndef BL_TOOL_JOURNALS_H
 #define BL_TOOL_JOURNALS_H
 
+#include <stdbool.h>
+
 #include "store/journal.h"
+#include "tool/story.h"
 
 typedef struct bl_logged_pair { uint32_t from, to; uint64_t messages, bytes; } bl_logged_pair;
 
@@ -38,5 +41,15 @@ typedef struct bl_fed_channel {
 /* `restart`: [ranks] numbers of the checkpoints they restart from, 0 the start.  free(*channel). */
 int bl_journals_fed(bl_store *store, uint32_t ranks, const uint32_t *restart, bl_fed_channel **channel, size_t *channels, bl_error *err);
 void bl_journals_clear(bl_journals *journals);
+
+/* After a failure of a job with logging=optimistic or causal. */
+typedef struct bl_orphan {
+    bool is;                   /* it depends on what nobody has any more, and is undone from there on */
+    uint32_t needs_rank, needs, known; /* event `needs` of that rank, of which the first `known` are left */
+    uint32_t restart;          /* newest checkpoint that is not undone; 0: the start */
+    uint32_t given_back;       /* events that its own journal has lost and others have */
+} bl_orphan;
+uint32_t bl_orphan_restart(const bl_story *story, uint32_t rank, const bl_orphan *orphan); /* of the rank's checkpoints; orphan: NULL: its newest */
+int bl_journals_orphans(bl_store *store, uint32_t ranks, bl_orphan **orphan, bl_error *err); /* [ranks]; free() */
 
 #endif

@@ -1,4 +1,6 @@
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "tool/journals.h"
 #include "tool/report.h"
@@ -144,12 +146,19 @@ static void journal_wrong(void *context, uint32_t rank, const bl_error *why)
 static int add_logged(const bl_story *story, enum bl_alive alive, json_t *out, bl_error *err)
 {
     bl_journals journals = {0};
-    json_t *damage = json_array(), *ranks = json_array(), *pairs = json_array();
+    bl_orphan *orphan = NULL;
+    json_t *damage = json_array(), *ranks = json_array(), *pairs = json_array(), *orphans = json_array();
     int rc = alive != BL_ALIVE_NO ? BELAY_OK
                                   : bl_journals_read(story->view->store, story->ranks, journal_wrong, damage, &journals, err);
+    if (rc == BELAY_OK && alive == BL_ALIVE_NO && strcmp(story->protocol, "pessimistic") != 0)
+        rc = bl_journals_orphans(story->view->store, story->ranks, &orphan, err);
+    for (uint32_t rank = 0; rc == BELAY_OK && orphan && rank < story->ranks; rank++)
+        if (orphan[rank].is)
+            json_array_append_new(orphans, json_pack("{s:I, s:I, s:I, s:I}", "rank", (json_int_t)rank, "needs_event", (json_int_t)orphan[rank].needs,
+                "of_rank", (json_int_t)orphan[rank].needs_rank, "known", (json_int_t)orphan[rank].known));
     for (uint32_t rank = 0; rc == BELAY_OK && rank < story->ranks; rank++) {
         bl_logged_rank none = {0}, *log = journals.rank ? &journals.rank[rank] : &none;
-        uint32_t last = bl_story_last(story, rank);
+        uint32_t last = bl_orphan_restart(story, rank, orphan);
         uint64_t points;
         double seconds;
         bl_story_loss(story, rank, last, &points, &seconds);
@@ -162,8 +171,9 @@ static int add_logged(const bl_story *story, enum bl_alive alive, json_t *out, b
         json_array_append_new(pairs, json_pack("{s:I, s:I, s:I, s:I}", "from", (json_int_t)journals.pair[k].from, "to",
             (json_int_t)journals.pair[k].to, "messages", (json_int_t)journals.pair[k].messages, "bytes",
             (json_int_t)journals.pair[k].bytes));
-    json_object_set_new(out, "with_log", json_pack("{s:o, s:o, s:o}", "ranks", ranks, "pairs", pairs, "damage", damage));
+    json_object_set_new(out, "with_log", json_pack("{s:o, s:o, s:o, s:o}", "ranks", ranks, "pairs", pairs, "damage", damage, "orphans", orphans));
     bl_journals_clear(&journals);
+    free(orphan);
     return rc;
 }
 

@@ -578,17 +578,44 @@ static void journal_wrong(void *context, uint32_t rank, const bl_error *why)
     fprintf(stderr, "belay line: rank %u: %s\n", rank, why->text);
 }
 
+static bool may_have_orphans(const bl_story *story)
+{
+    return strcmp(story->protocol, "pessimistic") != 0;
+}
+
+static void print_orphans(const bl_story *story, const bl_orphan *orphan)
+{
+    uint32_t orphans = 0;
+    for (uint32_t rank = 0; rank < story->ranks; rank++) {
+        const bl_orphan *o = &orphan[rank];
+        orphans += o->is;
+        if (o->is)
+            printf("  rank %u is an orphan: it depends on event %u of rank %u, of which the journals have %u; what it did since is undone\n", rank,
+                   o->needs, o->needs_rank, o->known);
+        if (o->given_back)
+            printf("  rank %u has lost its last %s with its node; others hold them, and it repeats them\n", rank, bl_text_count(o->given_back, "event").s);
+    }
+    if (!orphans)
+        printf("  no orphans: nothing that anybody depends on is lost\n");
+}
+
 /* What the restart will be; the rest of the report is what it would be without the journals. */
 static int print_logged(const bl_story *story, enum bl_alive alive, bl_error *err)
 {
     bl_table table = {.columns = "lllr"};
     bl_journals journals = {0};
+    bl_orphan *orphan = NULL;
     int running = alive != BL_ALIVE_NO;
     int rc = running ? BELAY_OK : bl_journals_read(story->view->store, story->ranks, journal_wrong, NULL, &journals, err);
+    if (rc == BELAY_OK && !running && may_have_orphans(story))
+        rc = bl_journals_orphans(story->view->store, story->ranks, &orphan, err);
     if (rc != BELAY_OK)
         return rc;
-    printf("\nRecovery with the log (logging=pessimistic): each rank restarts from its own newest checkpoint and repeats what it did\n"
-           "since, fed from the journals; nobody goes back because of another\n");
+    printf("\nRecovery with the log (logging=%s): each rank restarts from its own newest checkpoint%s\n", bl_text_clean(story->protocol).s,
+           may_have_orphans(story) ? " that needs nothing\nthat is lost and repeats what it did since, fed from the journals; only orphans go back because of another"
+                                   : " and repeats what it did\nsince, fed from the journals; nobody goes back because of another");
+    if (orphan)
+        print_orphans(story, orphan);
     bl_table_cell(&table, "rank");
     bl_table_cell(&table, "restart at");
     bl_table_cell(&table, "repeat");
@@ -597,11 +624,11 @@ static int print_logged(const bl_story *story, enum bl_alive alive, bl_error *er
         bl_group own = {0};
         uint64_t points;
         double seconds;
-        bl_story_loss(story, rank, bl_story_last(story, rank), &points, &seconds);
+        bl_story_loss(story, rank, bl_orphan_restart(story, rank, orphan), &points, &seconds);
         own.least_points = own.most_points = points;
         own.least_s = own.most_s = seconds > 0 ? seconds : 0;
         bl_table_cell(&table, "%u", rank);
-        bl_table_cell(&table, "%s", place_of(story, rank, bl_story_last(story, rank)).s);
+        bl_table_cell(&table, "%s", place_of(story, rank, bl_orphan_restart(story, rank, orphan)).s);
         bl_table_cell(&table, "%s", points_and_seconds(&own).s);
         if (running)
             bl_table_cell(&table, "%s", "");
@@ -621,6 +648,7 @@ static int print_logged(const bl_story *story, enum bl_alive alive, bl_error *er
     if (journals.pairs)
         printf(".\n");
     bl_journals_clear(&journals);
+    free(orphan);
     return rc;
 }
 
@@ -630,13 +658,17 @@ int bl_report_messages(const bl_report *r, enum bl_alive alive, bl_error *err)
     bl_fed_channel *channel = NULL;
     size_t channels = 0;
     if (!story->view || !logged(story))
-        return bl_fail(err, BELAY_ERR_REFUSED, "--messages tells what journals hold: of a job directory with logging=pessimistic");
+        return bl_fail(err, BELAY_ERR_REFUSED, "--messages tells what journals hold: of a job directory with message logging");
     if (alive != BL_ALIVE_NO)
         return bl_fail(err, BELAY_ERR_REFUSED, "--messages: the job is running, and writes its journals");
+    bl_orphan *orphan = NULL;
     uint32_t *restart = malloc(story->ranks * sizeof *restart);
     int rc = restart ? BELAY_OK : bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %u ranks", story->ranks);
+    if (rc == BELAY_OK && may_have_orphans(story))
+        rc = bl_journals_orphans(story->view->store, story->ranks, &orphan, err);
     for (uint32_t rank = 0; rc == BELAY_OK && rank < story->ranks; rank++)
-        restart[rank] = bl_story_number(story, rank, bl_story_last(story, rank));
+        restart[rank] = bl_story_number(story, rank, bl_orphan_restart(story, rank, orphan));
+    free(orphan);
     if (rc == BELAY_OK)
         rc = bl_journals_fed(story->view->store, story->ranks, restart, &channel, &channels, err);
     free(restart);
