@@ -27,7 +27,7 @@ tests_sim_sim_logged_SOURCES = tests/sim/sim_logged.c
 
 PURE_TESTS += tests/sim/sim_depend
 tests_sim_sim_depend_SOURCES = tests/sim/sim_depend.c
-tests_sim_sim_depend_LDADD = libbl_protocol.la
+tests_sim_sim_depend_LDADD = libbl_protocol.la libbl_line.la libbl_util.la
 
 PURE_TESTS += tests/sim/sim_msglog
 tests_sim_sim_msglog_SOURCES = tests/sim/sim_msglog.c
@@ -48,7 +48,7 @@ tests_unit_test_commit_coordinated_LDADD = libbl_protocol.la libbl_util.la $(CMO
 PURE_TESTS += tests/unit/test_msglog
 tests_unit_test_msglog_SOURCES = tests/unit/test_msglog.c
 tests_unit_test_msglog_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_msglog_LDADD = libbl_protocol.la libbl_util.la $(CMOCKA_LIBS)
+tests_unit_test_msglog_LDADD = libbl_protocol.la libbl_line.la libbl_util.la $(CMOCKA_LIBS)
 PURE_TESTS += tests/unit/test_induced
 tests_unit_test_induced_SOURCES = tests/unit/test_induced.c
 tests_unit_test_induced_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)

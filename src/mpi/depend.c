@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "line/intervals.h"
 #include "mpi/log.h"
 #include "mpi/logging.h"
 #include "mpi/parcel.h"
@@ -336,28 +337,17 @@ static struct recovery {
     uint32_t checkpoints, room;
 } rec;
 
-static int out_of_memory_for_events(bl_error *err)
-{
-    return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the events of the journals");
-}
-
 /* What is left of all, and what can be made again of that. */
 static int look(bl_error *err)
 {
-    static const enum bl_step_kind kind[] = { BL_STEP_DECIDED, BL_STEP_NEEDS, BL_STEP_HOLDS };
-    bl_step *steps[BL_MSGLOG_RANKS] = { NULL };
-    const bl_step *all[BL_MSGLOG_RANKS];
+    const bl_step *steps[BL_MSGLOG_RANKS];
     uint32_t counts[BL_MSGLOG_RANKS];
     int rc = bl_trails_read(bl_rt.store, ranks(), &rec.trails, err);
     for (uint32_t r = 0; rc == BELAY_OK && r < ranks(); r++) {
-        const bl_trail *t = &rec.trails.trail[r];
-        all[r] = steps[r] = malloc((t->entries + 1) * sizeof **steps);
-        if (!steps[r]) rc = out_of_memory_for_events(err);
-        for (uint32_t k = 0; steps[r] && k < t->entries; k++) steps[r][k] = (bl_step){ kind[t->entry[k].kind], t->entry[k].rank, t->entry[k].number };
-        counts[r] = t->entries;
+        steps[r] = rec.trails.trail[r].step;
+        counts[r] = rec.trails.trail[r].steps;
     }
-    if (rc == BELAY_OK) bl_msglog_recoverable(ranks(), all, counts, rec.known, rec.good);
-    for (uint32_t r = 0; r < ranks(); r++) free(steps[r]);
+    if (rc == BELAY_OK) bl_line_intervals(ranks(), steps, counts, rec.known, rec.good);
     return rc;
 }
 
@@ -397,8 +387,8 @@ static const bl_trail *our_trail(void)
 static void say_what_is_undone(void)
 {
     uint32_t good = rec.good[bl_rt.rank];
-    if (good == our_trail()->entries || !bl_rt.settings.verbose) return;
-    const bl_trail_entry *first = &our_trail()->entry[good];
+    if (good == our_trail()->steps || !bl_rt.settings.verbose) return;
+    const bl_step *first = &our_trail()->step[good];
     bl_say("rank %d: an orphan: it depends on event %" PRIu32 " of rank %" PRIu32 ", of which the journals have %" PRIu32 "; what it did since is undone",
            bl_rt.rank, first->number, first->rank, rec.known[first->rank]);
 }
@@ -408,8 +398,8 @@ static int settle(bl_error *err)
     uint32_t rank = (uint32_t)bl_rt.rank, good = rec.good[rank], ended = rec.trails.ended;
     const bl_trail *own = our_trail();
     for (uint32_t k = 0; k < good; k++)
-        if (own->entry[k].kind == BL_TRAIL_DECIDED && own->entry[k].number > rec.own) rec.own = own->entry[k].number;
-    int rc = bl_journal_settle(bl_rt.store, rank, "events", ended, good < own->entries ? &own->entry[good].place : NULL, err);
+        if (own->step[k].kind == BL_STEP_DECIDED && own->step[k].number > rec.own) rec.own = own->step[k].number;
+    int rc = bl_journal_settle(bl_rt.store, rank, "events", ended, good < own->steps ? &own->entry[good].place : NULL, err);
     if (rc == BELAY_OK) rc = settle_sent(ended, err);
     if (rc == BELAY_OK) rc = bl_journal_forget_after(bl_rt.store, rank, "events", ended, err);
     return rc ? rc : bl_journal_forget_after(bl_rt.store, rank, "sent", ended, err);
@@ -427,7 +417,7 @@ static int list_checkpoints(bl_error *err)
         if (r.kind != BL_EVENT_CHECKPOINT) continue;
         uint32_t room = rec.room ? 2 * rec.room : 16, *bigger = rec.checkpoints < rec.room ? rec.checkpoint : realloc(rec.checkpoint, room * sizeof *bigger);
         if (bigger && rec.checkpoints == rec.room) rec.room = room;
-        if (!bigger) rc = out_of_memory_for_events(err);
+        if (!bigger) rc = bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %" PRIu32 " checkpoints", rec.checkpoints);
         else (rec.checkpoint = bigger)[rec.checkpoints++] = (uint32_t)r.b;
     }
     bl_journal_read_close(reader);
@@ -466,8 +456,8 @@ static const bl_trail_entry *held_for_us(uint32_t number)
 {
     for (uint32_t r = 0; r < ranks(); r++)
         for (uint32_t k = 0; k < rec.good[r]; k++) {
-            const bl_trail_entry *e = &rec.trails.trail[r].entry[k];
-            if (e->kind == BL_TRAIL_HOLDS && e->rank == (uint32_t)bl_rt.rank && e->number == number) return e;
+            const bl_step *s = &rec.trails.trail[r].step[k];
+            if (s->kind == BL_STEP_HOLDS && s->rank == (uint32_t)bl_rt.rank && s->number == number) return &rec.trails.trail[r].entry[k];
         }
     return NULL;
 }

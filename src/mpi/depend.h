@@ -6,7 +6,7 @@
  * determinants that too few ranks hold go beside the message, and into the journal of the receiver.
  *
  * After a failure all ranks read all journals "events", and find the greatest state that can be made again
- * (bl_msglog_recoverable).  What is beyond it is taken out of the journals, so that from then on they are as those of
+ * (line/intervals.h).  What is beyond it is taken out of the journals, so that from then on they are as those of
  * pessimistic logging are; all of it is forced, and every number begins again from 0.
  *
  * A message goes out of the journal and comes into memory of ours, so what is not known by its size before it has come cannot be

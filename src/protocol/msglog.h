@@ -91,17 +91,4 @@ int bl_msglog_orphan(const bl_msglog *p, const bl_interval *vector);
 /* Optimistic: p itself goes back to a state with this vector, in a new incarnation; returns what the others have to hear. */
 bl_interval bl_msglog_rollback(bl_msglog *p, const bl_interval *vector);
 
-/* --- a failure after which all are started again, each from what its journal has left --- */
-
-enum bl_step_kind { BL_STEP_DECIDED, BL_STEP_NEEDS, BL_STEP_HOLDS };
-typedef struct bl_step {     /* what a journal says of its process, in order */
-    enum bl_step_kind kind;
-    uint32_t rank, number;   /* decided: its number-th delivery; from here on it needs, or holds the HDR of, that of `rank` */
-} bl_step;
-/* The greatest consistent state of them all (Johnson and Zwaenepoel, Recovery in Distributed Systems Using Optimistic Message
- * Logging and Checkpointing, 1990, over journals): of rank r the first good[r] of its counts[r] steps are of states that need
- * nothing that is gone, and of its deliveries the first known[r] can be made again, out of its own journal or out of those
- * that hold them.  What is behind good[r] is of orphans.  A journal may have lost its beginning: what is stable everywhere. */
-void bl_msglog_recoverable(uint32_t ranks, const bl_step *const *steps, const uint32_t *counts, uint32_t *known, uint32_t *good);
-
 #endif

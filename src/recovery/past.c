@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "line/intervals.h"
 #include "store/late.h"
+#include "store/trail.h"
 #include "util/settings.h"
 
 #define IN_TRANSIT_MAX (UINT64_C(1) << 32) /* to one rank: more than any file holds */
@@ -179,6 +181,29 @@ static int check_transit(const bl_past *past, bl_error *err)
     return BELAY_OK;
 }
 
+/* With journals that may have lost something with a node: whoever depends on that restarts from before it did. */
+static int spare_orphans(bl_store *store, bl_past *past, bl_error *err)
+{
+    bl_trails t;
+    uint32_t *number = calloc(3 * (size_t)past->ranks, sizeof *number), *known = number, *good = number + past->ranks, *counts = good + past->ranks;
+    const bl_step **steps = calloc(past->ranks, sizeof *steps);
+    int rc = bl_trails_read(store, past->ranks, &t, err);
+    if (rc == BELAY_OK && !(number && steps)) rc = bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %u ranks", past->ranks);
+    for (uint32_t r = 0; rc == BELAY_OK && t.any && r < past->ranks; r++) {
+        steps[r] = t.trail[r].step;
+        counts[r] = t.trail[r].steps;
+    }
+    if (rc == BELAY_OK && t.any) bl_line_intervals(past->ranks, steps, counts, known, good);
+    for (uint32_t r = 0, restart; rc == BELAY_OK && t.any && r < past->ranks; r++) {
+        rc = bl_trail_restart(store, &t, r, good[r], &restart, err);
+        while (rc == BELAY_OK && past->line.cut[r] > 0 && bl_past_restart(past, r)->number > restart) past->line.cut[r]--;
+    }
+    bl_trails_clear(&t);
+    free(steps);
+    free(number);
+    return rc;
+}
+
 int bl_past_read(bl_store *store, int quarantine, bl_note *note, void *context, bl_past *past, bl_error *err)
 {
     reading r = { store, past, quarantine, note, context };
@@ -186,6 +211,7 @@ int bl_past_read(bl_store *store, int quarantine, bl_note *note, void *context, 
     if (rc == BELAY_OK) rc = bl_history_graph(past->history, &past->graph, err);
     if (rc == BELAY_OK) rc = bl_line_solve(past->graph, past->mode, NULL, &past->line, err);
     if (rc == BELAY_OK) rc = bl_line_check(past->graph, past->mode, NULL, &past->line, err);
+    if (rc == BELAY_OK && logged(past) && strcmp(past->protocol, "pessimistic") != 0) rc = spare_orphans(store, past, err);
     if (rc == BELAY_OK) rc = bl_history_transit(past->history, past->line.cut, &past->transit, &past->transits, err);
     if (rc == BELAY_OK) rc = check_transit(past, err);
     if (rc != BELAY_OK) bl_past_clear(past);

@@ -6,6 +6,7 @@
 #include "recovery/past.h"
 #include "run/internal.h"
 #include "util/clock.h"
+#include "util/settings.h"
 
 enum { RANKS_SHOWN = 8 };
 
@@ -71,6 +72,9 @@ double bl_own_line(bl_store *store, const bl_events *events, const bl_postmortem
                  t.undone, t.kept, lost_s, again);
     else if (t.kept == 0)
         snprintf(text, sizeof text, "recovery line: the start, there is no checkpoint; %.1f s of work to redo", lost_s);
+    else if (bl_is_logging(past.protocol))
+        snprintf(text, sizeof text, "recovery line: the start: all %" PRIu64 " checkpoints depend on what was lost with a node; %.1f s of work to redo",
+                 t.kept, lost_s);
     else
         snprintf(text, sizeof text, "recovery line: the start. The domino effect undoes all %" PRIu64 " checkpoints: each is crossed by a message "
                  "that the ranks do not agree on; %.1f s of work to redo. --checkpoint coordinated would have prevented it; "

@@ -30,30 +30,32 @@ static int find_ended(bl_store *store, bl_trails *t, bl_error *err)
     return BELAY_OK;
 }
 
-static int add(bl_trails *trails, uint32_t rank, const bl_trail_entry *e, bl_error *err)
+static int add(bl_trails *trails, uint32_t rank, bl_step step, const bl_record *record, const char *payload, bl_error *err)
 {
     bl_trail *t = &trails->trail[rank];
-    if (e->rank >= trails->ranks)
-        return bl_fail(err, BELAY_ERR_DAMAGED, "the journal of rank %" PRIu32 " names a rank %" PRIu32 " that the job does not have", rank, e->rank);
-    if (t->entries == t->room) {
+    if (step.rank >= trails->ranks)
+        return bl_fail(err, BELAY_ERR_DAMAGED, "the journal of rank %" PRIu32 " names a rank %" PRIu32 " that the job does not have", rank, step.rank);
+    if (t->steps == t->room) {
         uint32_t room = t->room ? 2 * t->room : 256;
-        bl_trail_entry *bigger = realloc(t->entry, room * sizeof *bigger);
-        if (!bigger) return out_of_memory(err);
-        t->entry = bigger;
+        bl_step *bigger = realloc(t->step, room * sizeof *bigger);
+        if (bigger) t->step = bigger;
+        bl_trail_entry *entries = realloc(t->entry, room * sizeof *entries);
+        if (entries) t->entry = entries;
+        if (!bigger || !entries) return out_of_memory(err);
         t->room = room;
     }
-    t->entry[t->entries] = *e;
-    t->entry[t->entries++].place = bl_journal_read_place(t->reader);
+    t->step[t->steps] = step;
+    t->entry[t->steps++] = (bl_trail_entry){ bl_journal_read_place(t->reader), *record, payload };
     return BELAY_OK;
 }
 
-/* The event that was lost with its rank, in the journal of another. */
+/* The event of another is in the payload: its record, then its own payload. */
 static int add_held(bl_trails *trails, uint32_t rank, const bl_record *r, const char *payload, bl_error *err)
 {
-    bl_trail_entry e = { .kind = BL_TRAIL_HOLDS, .rank = (uint32_t)r->c, .number = (uint32_t)r->b };
-    if (r->bytes >= sizeof e.record) memcpy(&e.record, payload, sizeof e.record);
-    e.payload = payload + sizeof e.record;
-    if (r->bytes >= sizeof e.record && e.record.bytes == r->bytes - sizeof e.record) return add(trails, rank, &e, err);
+    bl_record event = { .bytes = UINT64_MAX };
+    if (r->bytes >= sizeof event) memcpy(&event, payload, sizeof event);
+    if (event.bytes == r->bytes - sizeof event)
+        return add(trails, rank, (bl_step){ BL_STEP_HOLDS, (uint32_t)r->c, (uint32_t)r->b }, &event, payload + sizeof event, err);
     return bl_fail(err, BELAY_ERR_DAMAGED, "the journal of rank %" PRIu32 " holds an event of another that has another length", rank);
 }
 
@@ -62,14 +64,10 @@ static int add_record(bl_trails *trails, uint32_t rank, const bl_record *r, cons
     uint32_t pair[2];
     int rc = BELAY_OK;
     if (r->kind == BL_EVENT_HELD) return add_held(trails, rank, r, payload, err);
-    if (r->kind != BL_EVENT_NEEDS) {
-        bl_trail_entry e = { .kind = BL_TRAIL_DECIDED, .rank = rank, .number = r->number, .record = *r, .payload = payload };
-        return add(trails, rank, &e, err);
-    }
+    if (r->kind != BL_EVENT_NEEDS) return add(trails, rank, (bl_step){ BL_STEP_DECIDED, rank, r->number }, r, payload, err);
     for (uint64_t at = 0; rc == BELAY_OK && at + sizeof pair <= r->bytes; at += sizeof pair) {
         memcpy(pair, payload + at, sizeof pair);
-        bl_trail_entry e = { .kind = BL_TRAIL_NEEDS, .rank = pair[0], .number = pair[1], .record = *r, .payload = payload };
-        rc = add(trails, rank, &e, err);
+        rc = add(trails, rank, (bl_step){ BL_STEP_NEEDS, pair[0], pair[1] }, r, payload, err);
     }
     return rc;
 }
@@ -94,10 +92,29 @@ int bl_trails_read(bl_store *store, uint32_t ranks, bl_trails *trails, bl_error 
     return rc;
 }
 
+/* Of incarnations before the one that ended nothing is undone any more. */
+int bl_trail_restart(bl_store *store, const bl_trails *trails, uint32_t rank, uint32_t good, uint32_t *restart, bl_error *err)
+{
+    const bl_trail *t = &trails->trail[rank];
+    bl_journal_reader *reader;
+    bl_record r;
+    const char *payload;
+    *restart = 0;
+    int more, rc = bl_journal_read_open(store, rank, "events", &reader, err);
+    if (rc) return rc == BELAY_ERR_NONE ? BELAY_OK : rc;
+    while ((more = bl_journal_next(reader, &r, &payload, err)) > 0)
+        if (r.kind == BL_EVENT_CHECKPOINT && bl_journal_read_incarnation(reader) < trails->ended) *restart = (uint32_t)r.b;
+    bl_journal_read_close(reader);
+    for (uint32_t k = 0; k < good; k++)
+        if (t->step[k].kind == BL_STEP_DECIDED && t->entry[k].record.kind == BL_EVENT_CHECKPOINT) *restart = (uint32_t)t->entry[k].record.b;
+    return more < 0 ? err->code : BELAY_OK;
+}
+
 void bl_trails_clear(bl_trails *trails)
 {
     for (uint32_t rank = 0; trails->trail && rank < trails->ranks; rank++) {
         if (trails->trail[rank].reader) bl_journal_read_close(trails->trail[rank].reader);
+        free(trails->trail[rank].step);
         free(trails->trail[rank].entry);
     }
     free(trails->trail);

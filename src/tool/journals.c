@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "protocol/msglog.h"
+#include "line/intervals.h"
 #include "store/trail.h"
 
 typedef struct reading {
@@ -207,55 +207,32 @@ static uint32_t decided(const bl_trail *t, uint32_t good)
 {
     uint32_t most = 0;
     for (uint32_t k = 0; k < good; k++)
-        if (t->entry[k].kind == BL_TRAIL_DECIDED && t->entry[k].number > most) most = t->entry[k].number;
+        if (t->step[k].kind == BL_STEP_DECIDED && t->step[k].number > most) most = t->step[k].number;
     return most;
-}
-
-/* In the journals before the newest incarnation too: none of those is undone any more. */
-static int find_restart(bl_store *store, const bl_trails *trails, uint32_t rank, uint32_t good, uint32_t *restart, bl_error *err)
-{
-    bl_journal_reader *reader;
-    bl_record r;
-    const char *payload;
-    int more, rc = bl_journal_read_open(store, rank, "events", &reader, err);
-    if (rc) return rc == BELAY_ERR_NONE ? BELAY_OK : rc;
-    while ((more = bl_journal_next(reader, &r, &payload, err)) > 0)
-        if (r.kind == BL_EVENT_CHECKPOINT && bl_journal_read_incarnation(reader) < trails->ended) *restart = (uint32_t)r.b;
-    bl_journal_read_close(reader);
-    for (uint32_t k = 0; k < good; k++)
-        if (trails->trail[rank].entry[k].record.kind == BL_EVENT_CHECKPOINT) *restart = (uint32_t)trails->trail[rank].entry[k].record.b;
-    return more < 0 ? err->code : BELAY_OK;
 }
 
 static int look(bl_store *store, const bl_trails *t, bl_orphan *orphan, bl_error *err)
 {
-    static const enum bl_step_kind kind[] = {BL_STEP_DECIDED, BL_STEP_NEEDS, BL_STEP_HOLDS};
     uint32_t *number = calloc(3 * (size_t)t->ranks, sizeof *number), *known = number, *good = number + t->ranks, *counts = good + t->ranks;
-    bl_step **steps = calloc(t->ranks, sizeof *steps);
-    int rc = number && steps ? BELAY_OK : BELAY_ERR_MEMORY;
+    const bl_step **steps = calloc(t->ranks, sizeof *steps);
+    int rc = number && steps ? BELAY_OK : bl_fail(err, BELAY_ERR_MEMORY, "out of memory for %u ranks", t->ranks);
     for (uint32_t r = 0; rc == BELAY_OK && r < t->ranks; r++) {
-        steps[r] = malloc((t->trail[r].entries + 1) * sizeof **steps);
-        if (!steps[r]) rc = BELAY_ERR_MEMORY;
-        for (uint32_t k = 0; steps[r] && k < t->trail[r].entries; k++)
-            steps[r][k] = (bl_step){kind[t->trail[r].entry[k].kind], t->trail[r].entry[k].rank, t->trail[r].entry[k].number};
-        counts[r] = t->trail[r].entries;
+        steps[r] = t->trail[r].step;
+        counts[r] = t->trail[r].steps;
     }
-    if (rc == BELAY_OK) bl_msglog_recoverable(t->ranks, (const bl_step *const *)steps, counts, known, good);
-    else bl_fail(err, rc, "out of memory for the events of the journals");
+    if (rc == BELAY_OK) bl_line_intervals(t->ranks, steps, counts, known, good);
     for (uint32_t r = 0; rc == BELAY_OK && r < t->ranks; r++) {
         bl_orphan *o = &orphan[r];
         o->is = good[r] < counts[r];
         if (o->is) {
-            const bl_trail_entry *e = &t->trail[r].entry[good[r]];
-            o->needs_rank = e->rank;
-            o->needs = e->number;
-            o->known = known[e->rank];
+            o->needs_rank = steps[r][good[r]].rank;
+            o->needs = steps[r][good[r]].number;
+            o->known = known[o->needs_rank];
         } else {
             o->given_back = known[r] - decided(&t->trail[r], good[r]);
         }
-        rc = find_restart(store, t, r, good[r], &o->restart, err);
+        rc = bl_trail_restart(store, t, r, good[r], &o->restart, err);
     }
-    for (uint32_t r = 0; steps && r < t->ranks; r++) free(steps[r]);
     free(steps);
     free(number);
     return rc;

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "line/intervals.h"
 #include "protocol/msglog.h"
 
 enum { RANKS = 4, OPS = 120, MESSAGES = 64, KEPT = 2, KEEPS = 40, LOSSES = 5, NEWS = 64, ANYBODY = 99, ENTRIES = 1500, COPIES = 256, FLIGHT = 2 * MESSAGES };
@@ -403,7 +404,7 @@ static void recover(uint32_t lost)
             counts[r] = read_steps(r);
             steps[r] = step[r];
         }
-        bl_msglog_recoverable(j.ranks, steps, counts, known, good);
+        bl_line_intervals(j.ranks, steps, counts, known, good);
         for (uint32_t r = 0; r < j.ranks; r++)
             if (j.rule == BL_MSGLOG_CAUSAL && lost <= j.f && good[r] < counts[r]) wrong("somebody was undone though copies were enough");
         if (chance(8) || lost > RANKS) break;

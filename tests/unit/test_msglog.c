@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "line/intervals.h"
 #include "protocol/msglog.h"
 
 enum { RANKS = 3, LIVES = 4, COPIES = 8 };
@@ -181,7 +182,7 @@ static void the_greatest_that_can_be_made_again(void **state)
         uint64_t seed = random_state;
         uint32_t good[RANKS], known[RANKS], best[RANKS] = { 0, 0, 0 }, kept[RANKS];
         make_steps();
-        bl_msglog_recoverable(RANKS, steps, count_of, known, good);
+        bl_line_intervals(RANKS, steps, count_of, known, good);
         for (kept[0] = 0; kept[0] <= count_of[0]; kept[0]++)
             for (kept[1] = 0; kept[1] <= count_of[1]; kept[1]++)
                 for (kept[2] = 0; kept[2] <= count_of[2]; kept[2]++)
