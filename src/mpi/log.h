@@ -113,7 +113,8 @@ extern bl_log_tally bl_log_fed, bl_log_repeated; /* received from journals; sent
 /* --- logged.c: for the completions of p2p.c and requests.c --- */
 void bl_log_entered(void);                       /* every wrapper begins with it */
 void bl_log_completed(const bl_request *r, MPI_Status *status, int ends); /* before it is counted; ends: the program lets go of it */
-void bl_log_swap(int count, MPI_Request *requests);  /* the handles that MPI knows */
+void bl_log_swap(int count, MPI_Request *requests);  /* the handles that MPI knows, for the program from now on */
+MPI_Request bl_log_inner(MPI_Request request);       /* the one that MPI knows, for us */
 int bl_log_ready(int count, const MPI_Request *requests); /* one that MPI does not know to be complete; -1: none */
 void bl_log_request_freed(MPI_Request handle);
 void bl_log_persistent(const void *buf, int count, MPI_Datatype type, int peer, int tag, MPI_Comm comm, enum bl_call call, MPI_Request request);

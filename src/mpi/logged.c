@@ -992,7 +992,7 @@ static int logged_Imrecv(void *buf, int count, MPI_Datatype type, MPI_Message *m
 
 void bl_log_completed(const bl_request *r, MPI_Status *status, int ends)
 {
-    landing *l = bl_logging.rides && r->kind == BL_REQ_RECV ? landing_of(r->key) : NULL;
+    landing *l = bl_logging.rides && r->kind == BL_REQ_RECV ? landing_of(r->persistent ? r->key : bl_request_key(bl_log_inner((MPI_Request)(uintptr_t)r->key))) : NULL;
     if (l) land(l, status);
     if (l && ends) drop_landing(l);
     if (r->persistent) {
@@ -1028,6 +1028,12 @@ void bl_log_swap(int count, MPI_Request *requests)
         PMPI_Grequest_complete(ours);
         PMPI_Request_free(&ours);
     }
+}
+
+MPI_Request bl_log_inner(MPI_Request request)
+{
+    unsigned i = lg.swapped ? index_of_handle(request) : lg.watches;
+    return i < lg.watches && lg.watch[i].inner != MPI_REQUEST_NULL ? lg.watch[i].inner : request;
 }
 
 int bl_log_held(int count, const MPI_Request *requests)

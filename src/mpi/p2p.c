@@ -322,12 +322,17 @@ BELAY_API int MPI_Wait(MPI_Request *request, MPI_Status *status)
 
 /* --- the same with message logging: which of several is complete, and whether one is, is an event --- */
 
-static enum bl_how event_of(enum bl_event event, bl_seen *seen, int count, MPI_Request *requests)
+static enum bl_how outcome_of(enum bl_event event, bl_seen *seen)
 {
-    bl_log_swap(count, requests);
     enum bl_how how = bl_outcome_of(event, bl_log_clock(), seen);
     if (bl_replaying && how == BL_OPEN) bl_replay_unknown();
     return how;
+}
+
+static enum bl_how event_of(enum bl_event event, bl_seen *seen, int count, MPI_Request *requests)
+{
+    bl_log_swap(count, requests);
+    return outcome_of(event, seen);
 }
 
 static void log_event(enum bl_event event, int value, const void *payload, size_t bytes)
@@ -442,22 +447,23 @@ static int logged_some(some_call *call, int incount, MPI_Request requests[], int
     return rc;
 }
 
+/* The program keeps the handle that it has. */
 static int logged_status(MPI_Request request, int *flag, MPI_Status *status)
 {
     bl_seen seen;
-    MPI_Request handle = request;
     MPI_Status own, *s = WANTED(status, own);
-    enum bl_how how = event_of(BL_EVENT_FLAG, &seen, 1, &handle);
+    MPI_Request inner = bl_log_inner(request);
+    enum bl_how how = outcome_of(BL_EVENT_FLAG, &seen);
     int rc = MPI_SUCCESS;
     *flag = 0;
     if (how == BL_NOTHING) return rc;
-    if (bl_replaying && bl_log_held(1, &handle)) bl_replay_unknown();
+    if (bl_replaying && bl_log_held(1, &request)) bl_replay_unknown();
     for (unsigned turn = 0; rc == MPI_SUCCESS && !*flag && (how == BL_KNOWN || turn == 0); turn++) {
         if (turn > 0) bl_pause_briefly(turn);
-        rc = PMPI_Request_get_status(handle, flag, s);
+        rc = PMPI_Request_get_status(inner, flag, s);
     }
     if (!*flag) bl_outcome_nothing();
-    if (rc == MPI_SUCCESS && *flag) rc = bl_request_seen(handle, s);
+    if (rc == MPI_SUCCESS && *flag) rc = bl_request_seen(request, s);
     if (*flag && how != BL_KNOWN) log_event(BL_EVENT_FLAG, 0, NULL, 0);
     return rc;
 }

@@ -40,14 +40,19 @@ chance() {
     check "chance, $n ranks, seed $seed $*: ends" ended 0
     check "chance, $n ranks, seed $seed $*: nothing lost, nothing twice" says '^chance: nothing lost'
 }
-for seed in 1 2 3 4 5 6; do chance "chance$seed" 4 $seed 40; done
-for seed in 7 8 9; do chance "chance$seed" 3 $seed 40; done
-chance chance10 2 10 40
+for seed in 1 2; do chance "chance$seed" 4 $seed 40; done # run_chance.sh has more
 chance power 3 11 15 --stable power
 OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,tcp
 export OMPI_MCA_pml OMPI_MCA_btl
 chance tcp 4 12 30
 unset OMPI_MCA_pml OMPI_MCA_btl
+
+# A receive that was open when its rank died is held until what was before the death is repeated, and posted then: asked by value.
+for seconds in 0.9 1.3; do
+    job "late$seconds" "$belay" run -n 2 --dir "$scratch/late$seconds" $logged --every 3 --kill "0@after=${seconds}s" "$programs/late" 20
+    check "a late message, asked for by MPI_Request_get_status, killed after $seconds s: ends" ended 0
+    check "a late message, asked for by MPI_Request_get_status, killed after $seconds s: as it was sent" says '^late: every message'
+done
 
 # Checkpoints that are taken while what was done before a failure is done again, and failures then.
 run farm-calm $logged --every never "$examples/farm"
