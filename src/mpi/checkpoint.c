@@ -120,6 +120,7 @@ int belay_checkpoint(belay_status *status)
     uint64_t safe_point = ++bl_rt.live.header->safe_point;
     belay_status s = { 0 };
     int rc = BELAY_OK;
+    if (bl_rt.counting == BL_COUNTING_LOGGED) bl_log_safe_point(safe_point);
     if (safe_point >= bl_rt.attention) {
         if (bl_rt.locked) bl_lock(); /* other threads stand still before their next MPI call while the state is taken */
         rc = attend(safe_point, &s);

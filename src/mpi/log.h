@@ -33,6 +33,7 @@ int bl_log_init(bl_error *err);                  /* in MPI_Init: refuses what it
 int bl_log_choose(uint32_t *checkpoint, bl_error *err); /* our newest checkpoint that can be read, opened; 0: from the start */
 void bl_log_begin(bl_error *err);                /* in belay_recover, collective; ends the job when something is missing */
 void bl_log_first_safe_point(void);              /* logging begins */
+void bl_log_safe_point(uint64_t safe_point);     /* at each, before it is decided whether a checkpoint is due */
 int bl_log_begun(void);
 int bl_log_all_begun(void);                      /* as far as we know; before, no checkpoint is taken */
 int bl_log_checkpoint(uint32_t checkpoint, bl_error *err); /* before its snapshot is written */

@@ -20,7 +20,9 @@
 #include "mpi/parcel.h"
 #include "util/clock.h"
 
-enum { TAG_DELIVERED, TAG_ASK, TAG_STABLE, STRETCHES = 64, PROLOGUE_MOST = 64 << 20 };
+enum { TAG_DELIVERED, TAG_ASK, TAG_STABLE, STRETCHES = 64, PROLOGUE_MOST = 64 << 20,
+       LISTEN_EACH = 8 };    /* safe points */
+#define ASK_EACH_S 0.1
 
 struct bl_logging bl_logging;
 
@@ -54,7 +56,7 @@ static struct state {
     int prologue_kept;       /* of this incarnation, whole */
     int older_events_gone;   /* those of incarnations before */
     int forgotten;           /* what incarnations before have logged came to nothing */
-    int asked;               /* the others, for checkpoints, since the journal was last under its limit */
+    uint64_t ask_again;      /* at this safe point at the earliest, when the journal is still over its limit */
 } state;
 
 typedef struct delivered { uint64_t comm, received; int32_t tag, reserved; } delivered;
@@ -532,19 +534,21 @@ void bl_log_poll(void)
 
 /* --- room --- */
 
-static void ask_for_checkpoints(void)
+static void ask_the_others(void)
 {
-    if (state.asked) return;
-    state.asked = 1;
-    bl_independent_ask();
     for (int r = 0; r < bl_rt.ranks; r++)
         if (r != bl_rt.rank) send_to(r, NULL, 0);
 }
 
-static void look_at_room(void)
+/* One checkpoint of each need not be enough: what counts is the oldest that is kept. */
+void bl_log_safe_point(uint64_t safe_point)
 {
-    if (bl_journal_over(bl_logging.sent) || bl_journal_over(bl_logging.events)) ask_for_checkpoints();
-    else state.asked = 0;
+    if (bl_logging.prologue || bl_replaying) return;
+    if (safe_point % LISTEN_EACH == 0) bl_log_poll();
+    if (safe_point < state.ask_again || !(bl_journal_over(bl_logging.sent) || bl_journal_over(bl_logging.events))) return;
+    state.ask_again = safe_point + LISTEN_EACH;
+    bl_independent_ask();
+    ask_the_others();
 }
 
 int bl_log_wait_for_room(bl_journal *journal)
@@ -553,14 +557,18 @@ int bl_log_wait_for_room(bl_journal *journal)
     if (bl_logging.prologue) lose_prologue("more than 64 MiB of messages");
     if (bl_logging.prologue || !journal) return 0;
     if (bl_journal_error(journal, &err)) bl_end_job(&err);
-    int64_t began = bl_ticks_ns();
-    ask_for_checkpoints();
+    int64_t began = bl_ticks_ns(), asked = began;
+    ask_the_others();
     bl_say("rank %d: its journal is full (log-budget=%" PRIu64 "M): waiting for checkpoints of those it has sent to", bl_rt.rank,
            bl_rt.settings.log_budget >> 20);
     uint64_t bytes = bl_journal_bytes(journal);
     for (unsigned turn = 0; bl_journal_bytes(journal) >= bytes; turn++) {
         bl_log_poll();
         bl_pause_briefly(turn);
+        if (bl_seconds(bl_ticks_ns() - asked) > ASK_EACH_S) {
+            asked = bl_ticks_ns();
+            ask_the_others();
+        }
         if (bl_seconds(bl_ticks_ns() - began) > bl_rt.settings.align_timeout_s)
             bl_log_end_job("the journal is full and no checkpoint has come for %.0f s: raise log-budget, or checkpoint more often",
                            bl_rt.settings.align_timeout_s);
@@ -604,7 +612,6 @@ void bl_log_kept(uint32_t checkpoint)
     tell_stable();
     tell_senders();
     bl_log_poll();
-    look_at_room();
 }
 
 /* --- end --- */

@@ -108,6 +108,12 @@ check "4000 steps: ends" ended 0
 check "4000 steps: two checkpoints a rank" test "$(ls "$scratch"/long/rank-00001/ckpt-* | wc -l)" = 2
 check "4000 steps: the journal is short" test "$(du -sk "$scratch/long/rank-00001" | cut -f1)" -lt 8000
 
+# Nobody would checkpoint, but the journals fill: all are asked, as often as it takes.
+run full $logged --every never --log-budget 16M "$heat2d" --size 768 --steps 2500 --quiet
+check "journals that fill: ends" ended 0
+check "journals that fill: checkpoints were asked for" says 'checkpoint [0-9]* at safe point'
+check "journals that fill: and have made room" test "$(du -sk "$scratch/full/rank-00001" | cut -f1)" -lt 40000
+
 job line "$belay" line --dir "$scratch/domino1"
 check "belay line: says that the log makes it another line" says 'each rank restarts from its own newest checkpoint'
 for command in ls verify gc; do
@@ -130,7 +136,7 @@ check "with coordinated checkpoints: refused" says 'logging=pessimistic goes wit
 run header $logged --piggyback header "$heat2d" --steps 5
 check "with piggyback=header: refused" says 'logging=pessimistic with another piggyback'
 run threads $logged "$programs/threaded"
-check "under MPI_THREAD_MULTIPLE: refused" says 'logging=pessimistic with MPI_THREAD_MULTIPLE'
+check "under MPI_THREAD_MULTIPLE: refused" says 'message logging with MPI_THREAD_MULTIPLE'
 run budget $logged --log-budget 3M "$heat2d" --steps 5
 check "a small budget: refused" says '16M is the least'
 run restored $logged --every 5 --kill 1@step=12 "$programs/chance" 1 20 restored
