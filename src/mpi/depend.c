@@ -259,7 +259,7 @@ static void append(const bl_record *record, const void *payload)
 /* Takes note of what came beside; appends what is new to the journal. */
 static void hold(int world, const char *from, uint32_t bytes, const bl_interval *vector)
 {
-    char buffer[sizeof(uint32_t) + sizeof(bl_record)];
+    char buffer[sizeof(bl_record)];
     uint32_t count = 0;
     bl_record r;
     for (uint32_t at = 0; at < bytes; at += (uint32_t)(sizeof *d.copy + sizeof r + r.bytes)) {
@@ -317,7 +317,8 @@ void bl_depend_came(int world, const char *trailer)
     }
     if (word[VECTOR + d.log.rank] > d.log.rsn) bad_message(world);
     uint32_t bytes = word[SIDE_BYTES];
-    if (bytes > BESIDE_MOST || (bytes && !is_causal()) || (bytes && bl_room_take(&room, bytes))) bad_message(world);
+    if (bytes > BESIDE_MOST || (bytes && !is_causal())) bad_message(world);
+    if (bytes && bl_room_take(&room, bytes)) out_of_memory();
     if (bytes) PMPI_Recv(room.at, (int)bytes, MPI_BYTE, world, (int)word[SIDE_TAG], d.comm, MPI_STATUS_IGNORE);
     for (uint32_t i = 0; i < d.log.copies; i++) /* who depends on it has it */
         if (d.copy[i].hdr.dest == d.log.rank && d.copy[i].hdr.rsn <= word[VECTOR + d.log.rank]) bl_msglog_holds(&d.log, &d.copy[i].hdr, (uint32_t)world);

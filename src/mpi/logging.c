@@ -163,12 +163,36 @@ int bl_log_init(bl_error *err)
     return bl_depend_init(err);
 }
 
+static int other_logging(const char *which, bl_error *err)
+{
+    return bl_fail(err, BELAY_ERR_REFUSED, "%s holds a job with %s: a job keeps its logging; go on with it, or start anew with --fresh", bl_store_dir(bl_rt.store), which);
+}
+
+/* Before there is a checkpoint the journal tells: with optimistic and causal logging it says where an incarnation has begun. */
+static int same_logging(bl_error *err)
+{
+    bl_journal_reader *reader;
+    bl_record r;
+    const char *payload;
+    int more, any = 0, begun = 0, rc = bl_journal_read_open(bl_rt.store, (uint32_t)bl_rt.rank, "events", &reader, err);
+    if (rc) return rc == BELAY_ERR_NONE ? BELAY_OK : rc;
+    while ((more = bl_journal_next(reader, &r, &payload, err)) > 0) {
+        any = 1;
+        begun |= r.kind == BL_EVENT_BEGUN;
+    }
+    bl_journal_read_close(reader);
+    if (more < 0) return err->code;
+    if (!any || begun == (bl_logging.rides != 0)) return BELAY_OK;
+    return other_logging(begun ? "logging=optimistic or causal" : "logging=pessimistic", err);
+}
+
 /* Nobody else's checkpoint matters: the newest of ours that can be read.  Those above it are no more. */
 int bl_log_choose(uint32_t *checkpoint, bl_error *err)
 {
     uint32_t *numbers = NULL;
     size_t count = 0;
-    int rc = bl_depend_recover(err);
+    int rc = same_logging(err);
+    if (rc == BELAY_OK) rc = bl_depend_recover(err);
     if (rc == BELAY_OK) rc = bl_snapshot_list(bl_rt.store, (uint32_t)bl_rt.rank, &numbers, &count, err);
     *checkpoint = 0;
     while (rc == BELAY_OK && count > 0 && *checkpoint == 0) {
@@ -176,7 +200,10 @@ int bl_log_choose(uint32_t *checkpoint, bl_error *err)
         if (!bl_depend_knows(number)) continue; /* of a state that is undone */
         rc = bl_open_and_verify(number, NULL, err);
         if (rc == BELAY_OK) {
+            char which[64];
+            snprintf(which, sizeof which, "logging=%.40s", bl_rt.restore->protocol);
             *checkpoint = number;
+            if (strcmp(bl_rt.restore->protocol, bl_logging_name(bl_rt.settings.logging))) rc = other_logging(which, err);
         } else if (rc == BELAY_ERR_DAMAGED || rc == BELAY_ERR_NONE) {
             bl_close_reader();
             bl_give_up_snapshot(number, err);

@@ -92,6 +92,18 @@ check "the restart: ends" ended 0
 check "the restart: nothing lost, nothing twice" says '^chance: nothing lost'
 check "the restart: those undone are the ones that the tool named" test "$(sed -n 's/^belay: rank \([0-3]\): an orphan.*/\1/p' "$log" | sort | tr '\n' ' ')" = "$undone"
 
+# A job keeps its logging, with checkpoints and before the first.
+for every in 2 never; do
+    run "kept-$every" --checkpoint independent --logging pessimistic --stable power --every $every --max-restarts 0 --kill 2@step=4 "$examples/farm"
+    run "kept-$every" $(follows optimistic) --every $every "$examples/farm"
+    check "from pessimistic to optimistic, every $every: refused" not ended 0
+    check "from pessimistic to optimistic, every $every: says why" says 'holds a job with logging=pessimistic: a job keeps its logging'
+    run "changed-$every" $(follows causal) --every $every --max-restarts 0 --kill 2@step=4 "$examples/farm"
+    run "changed-$every" --checkpoint independent --logging pessimistic --every $every "$examples/farm"
+    check "from causal to pessimistic, every $every: refused" not ended 0
+    check "from causal to pessimistic, every $every: says why" says 'holds a job with logging=.*causal: a job keeps its logging'
+done
+
 # Replay: of a rank whose senders have lost nothing.
 run replayed $(follows causal) --every 10,7,13,9 --max-restarts 0 --kill 2@step=40 "$examples/cg" --size 128 --quiet
 job replay "$belay" replay 1 --dir "$scratch/replayed" "$examples/cg" --size 128 --quiet
