@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "store/journal_file.h"
+#include "store/trail.h"
 #include "test_store_common.h"
 
 enum { RANKS = 3, LARGE = 3 << 20, KILLS = 200, BUDGET = 64 << 20 };
@@ -409,6 +410,176 @@ static void a_checksum_does_not_slow_down_what_follows(void **state)
     XXH3_freeState(hash);
 }
 
+/* --- after a failure --- */
+
+/* Cut at any record: what is before it comes back, and nothing else; also where whole segments go. */
+static void settled_at_any_record(void **state)
+{
+    static bl_journal_place place[1200];
+    bl_journal_reader *reader;
+    bl_record r;
+    const char *payload;
+    bl_error err;
+    int rc;
+    (void)state;
+    bl_journal *j = create(BUDGET);
+    for (uint64_t n = 0; n < 1200; n++) assert_int_equal(append(j, n, mixed(n)), 0);
+    bl_journal_close(j);
+    assert_int_equal(bl_journal_read_open(store, 1, "sent", &reader, &err), BELAY_OK);
+    for (int n = 0; n < 1200; n++) {
+        assert_int_equal(bl_journal_next(reader, &r, &payload, &err), 1);
+        place[n] = bl_journal_read_place(reader);
+    }
+    bl_journal_read_close(reader);
+    assert_true(place[1199].number > 1);
+    assert_int_equal(bl_store_next_incarnation(store, &err), BELAY_OK);
+    assert_int_equal(bl_journal_settle(store, 1, "sent", 0, NULL, &err), BELAY_OK);
+    assert_int_equal(count_good(0, mixed, &rc, &err), 1200);
+    for (int n = 1199; n >= 0; n -= n % 13 + 1) {
+        assert_int_equal(bl_journal_settle(store, 1, "sent", 0, &place[n], &err), BELAY_OK);
+        assert_int_equal(count_good(0, mixed, &rc, &err), n);
+        assert_int_equal(rc, 0);
+    }
+}
+
+static void incarnations_that_came_to_nothing(void **state)
+{
+    bl_error err;
+    int rc;
+    (void)state;
+    for (uint64_t i = 0; i < 3; i++) {
+        bl_journal *j = create(BUDGET);
+        for (uint64_t n = 10 * i; n < 10 * i + 10; n++) assert_int_equal(append(j, n, small(n)), 0);
+        bl_journal_close(j);
+        assert_int_equal(bl_store_next_incarnation(store, &err), BELAY_OK);
+    }
+    assert_int_equal(count_good(0, small, &rc, &err), 30);
+    assert_int_equal(bl_journal_forget_after(store, 1, "sent", 0, &err), BELAY_OK);
+    assert_int_equal(count_good(0, small, &rc, &err), 10);
+}
+
+static int setup_power(void **state)
+{
+    bl_error err = { .code = 0 };
+    (void)state;
+    scratch_make(root);
+    snprintf(dir, sizeof dir, "%s/belay.d", root);
+    for (int i = 0; i < LARGE; i++) data[i] = (unsigned char)(i * 7 + i / 300);
+    return bl_store_create(dir, RANKS, "x", BL_STABLE_POWER, &store, &err);
+}
+
+/* What was forced, by whichever function, is what is left of an injected loss of power. */
+static void what_was_forced_is_left(void **state)
+{
+    bl_error err;
+    int rc;
+    (void)state;
+    for (uint64_t i = 0, left = 0; i < 6; i++) {
+        bl_journal *j = create(BUDGET);
+        uint64_t forced = i * 5;
+        for (uint64_t n = left; n < left + 40; n++) {
+            if (n - left == forced) assert_int_equal(i % 2 ? bl_journal_force(j, &err) : bl_journal_stable(j, &err), BELAY_OK);
+            assert_int_equal(append(j, n, small(n)), 0);
+        }
+        bl_journal_lose(j); /* its lock is held for good: it is not closed */
+        left += forced;
+        assert_int_equal(count_good(0, small, &rc, &err), left);
+        assert_int_equal(rc, 0);
+        assert_int_equal(bl_store_next_incarnation(store, &err), BELAY_OK);
+    }
+}
+
+/* --- who depends on whom --- */
+
+static bl_journal *events(uint32_t rank)
+{
+    bl_journal *j = NULL;
+    bl_error err = { 0, "" };
+    if (bl_journal_create(store, rank, "events", BUDGET, &j, &err)) fail_msg("%s", err.text);
+    return j;
+}
+
+static void put(bl_journal *j, bl_record r, const void *payload)
+{
+    assert_int_equal(bl_journal_append(j, &r, payload), 0);
+}
+
+static int trails(bl_trails *t, bl_error *err)
+{
+    return bl_trails_read(store, RANKS, t, err);
+}
+
+static void trails_of_what_has_ended(void **state)
+{
+    const uint32_t needs[4] = { 0, 3, 2, 1 };
+    bl_record event = { .a = 8, .kind = BL_EVENT_VALUE, .number = 4, .bytes = 5 };
+    char held[sizeof event + 5];
+    bl_trails t;
+    bl_error err;
+    uint32_t restart;
+    (void)state;
+    memcpy(held, &event, sizeof event);
+    memcpy(held + sizeof event, "value", 5);
+    assert_int_equal(trails(&t, &err), BELAY_OK);
+    assert_int_equal(t.any, 0);
+    bl_trails_clear(&t);
+    bl_journal *j = events(1);
+    put(j, (bl_record){ .kind = BL_EVENT_BEGUN }, "");
+    put(j, (bl_record){ .kind = BL_EVENT_CHECKPOINT, .b = 6 }, "");
+    bl_journal_close(j);
+    assert_int_equal(bl_store_next_incarnation(store, &err), BELAY_OK);
+    j = events(1);
+    put(j, (bl_record){ .a = 1, .kind = BL_EVENT_VALUE }, ""); /* taken over */
+    put(j, (bl_record){ .kind = BL_EVENT_BEGUN }, "");
+    put(j, (bl_record){ .a = 2, .kind = BL_EVENT_NEEDS, .bytes = sizeof needs }, needs);
+    put(j, (bl_record){ .a = 2, .b = 4, .c = 2, .kind = BL_EVENT_HELD, .bytes = sizeof held }, held);
+    put(j, (bl_record){ .a = 2, .kind = BL_EVENT_FLAG, .number = 1 }, "");
+    put(j, (bl_record){ .a = 3, .b = 7, .kind = BL_EVENT_CHECKPOINT, .number = 1 }, "");
+    bl_journal_close(j);
+    assert_int_equal(bl_store_next_incarnation(store, &err), BELAY_OK);
+    bl_journal_close(events(2)); /* one that did not begin */
+    assert_int_equal(trails(&t, &err), BELAY_OK);
+    assert_true(t.any && t.ended == 1);
+    const bl_step want[7] = { { BL_STEP_DECIDED, 1, 0 }, { BL_STEP_DECIDED, 1, 0 }, { BL_STEP_NEEDS, 0, 3 }, { BL_STEP_NEEDS, 2, 1 },
+                              { BL_STEP_HOLDS, 2, 4 }, { BL_STEP_DECIDED, 1, 1 }, { BL_STEP_DECIDED, 1, 1 } };
+    assert_int_equal(t.trail[1].steps, 7);
+    assert_memory_equal(t.trail[1].step, want, sizeof want);
+    assert_memory_equal(&t.trail[1].entry[4].record, &event, sizeof event);
+    assert_memory_equal(t.trail[1].entry[4].payload, "value", 5);
+    assert_int_equal(bl_trail_restart(store, &t, 1, 7, &restart, &err), BELAY_OK);
+    assert_int_equal(restart, 7);
+    assert_int_equal(bl_trail_restart(store, &t, 1, 6, &restart, &err), BELAY_OK);
+    assert_int_equal(restart, 6);
+    assert_int_equal(bl_trail_restart(store, &t, 2, 0, &restart, &err), BELAY_OK);
+    assert_int_equal(restart, 0);
+    bl_trails_clear(&t);
+}
+
+/* Whole records, whose contents nobody wrote that way. */
+static void hostile_trails(void **state)
+{
+    const uint32_t needs[2] = { RANKS, 1 };
+    bl_record event = { .kind = BL_EVENT_VALUE, .bytes = 6 };
+    char held[sizeof event + 5] = "";
+    (void)state;
+    memcpy(held, &event, sizeof event);
+    for (int k = 0; k < 4; k++) {
+        bl_trails t;
+        bl_error err = { 0, "" };
+        bl_journal *j = events(0);
+        put(j, (bl_record){ .kind = BL_EVENT_BEGUN }, "");
+        if (k == 0) put(j, (bl_record){ .kind = BL_EVENT_NEEDS, .bytes = sizeof needs }, needs);
+        if (k == 1) put(j, (bl_record){ .c = 1, .kind = BL_EVENT_HELD, .bytes = sizeof held }, held);
+        if (k == 2) put(j, (bl_record){ .c = 1, .kind = BL_EVENT_HELD, .bytes = 9 }, held);
+        if (k == 3) put(j, (bl_record){ .c = -1, .kind = BL_EVENT_HELD, .bytes = sizeof event }, &(bl_record){ .kind = 1 });
+        bl_journal_close(j);
+        assert_int_equal(trails(&t, &err), BELAY_ERR_DAMAGED);
+        assert_non_null(strstr(err.text, "rank 0"));
+        bl_trails_clear(&t);
+        assert_int_equal(bl_store_next_incarnation(store, &err), BELAY_OK);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -422,6 +593,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_not_ours, setup, teardown),
         cmocka_unit_test_setup_teardown(hostile_lengths, setup, teardown),
         cmocka_unit_test_setup_teardown(replaced_incarnation, setup, teardown),
+        cmocka_unit_test_setup_teardown(settled_at_any_record, setup, teardown),
+        cmocka_unit_test_setup_teardown(incarnations_that_came_to_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_forced_is_left, setup_power, teardown),
+        cmocka_unit_test_setup_teardown(trails_of_what_has_ended, setup, teardown),
+        cmocka_unit_test_setup_teardown(hostile_trails, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
