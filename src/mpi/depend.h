@@ -9,8 +9,8 @@
  * (line/intervals.h).  What is beyond it is taken out of the journals, so that from then on they are as those of
  * pessimistic logging are; all of it is forced, and every number begins again from 0.
  *
- * A message goes out of the journal and comes into memory of ours, so what is not known by its size before it has come cannot be
- * carried: probes are refused.
+ * A message goes out of the journal and comes into memory of ours.  What a probe shows is depended on as well, so the message that
+ * it has found is taken out of MPI and kept until it is received; a matched one belongs to MPI, and is refused.
  */
 #ifndef BL_MPI_DEPEND_H
 #define BL_MPI_DEPEND_H

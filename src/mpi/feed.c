@@ -305,7 +305,18 @@ bl_fed *bl_feed_find(const bl_wanted *w, int *source)
 void bl_feed_take(bl_fed *f)
 {
     f->taken = 1;
+    free(f->own);
+    f->own = NULL;
     bl_feed_left--;
+}
+
+void bl_feed_stash(const bl_comm *comm, int source, int tag, char *data, uint64_t bytes)
+{
+    lane *l = lane_of(feed.in, comm->id, source, 1);
+    bl_fed fed = { .tag = tag, .bytes = bytes, .data = data, .own = data };
+    if (l && l->first == l->count) l->first = l->count = 0;
+    if (!l || add(feed.in, comm->id, source, &fed)) bl_log_end_job("out of memory for a message");
+    bl_feed_left++;
 }
 
 /* --- sending --- */
@@ -338,6 +349,7 @@ static void free_lanes(lane **table)
     for (unsigned i = 0; i < BUCKETS; i++)
         while (table[i]) {
             lane *next = table[i]->chain;
+            for (size_t k = 0; k < table[i]->count; k++) free(table[i]->message[k].own);
             free(table[i]->message);
             free(table[i]);
             table[i] = next;

@@ -60,11 +60,12 @@ static inline uint64_t bl_log_clock(void)
 }
 
 /* --- feed.c --- */
-typedef struct bl_fed {      /* a message out of a journal */
+typedef struct bl_fed {      /* a message out of a journal; or one that a probe has found, and taken out of MPI */
     uint64_t number;
     int tag, taken;
     uint64_t bytes;
     const char *data;
+    char *own;               /* to be freed; NULL: in the journal */
 } bl_fed;
 typedef struct bl_wanted {   /* by a receive: world ranks; MPI_ANY_SOURCE, MPI_ANY_TAG */
     const bl_comm *comm;
@@ -84,6 +85,7 @@ extern uint64_t bl_feed_left;                    /* messages that are still to b
 extern uint64_t bl_feed_repeats;                 /* messages that will still be left out */
 bl_fed *bl_feed_find(const bl_wanted *wanted, int *source); /* the next of them; NULL: none, ask MPI */
 void bl_feed_take(bl_fed *fed);
+void bl_feed_stash(const bl_comm *comm, int source, int tag, char *data, uint64_t bytes); /* behind all of this source; frees `data` some day */
 int bl_feed_was_sent(const bl_live_slot *slot);  /* the next message on it; then it is left out */
 int bl_feed_was_logged(const bl_live_slot *slot, uint64_t number);
 const bl_fed *bl_feed_sent(const bl_live_slot *slot, uint64_t number); /* NULL: only its receiver has it */

@@ -343,14 +343,20 @@ static int room_to_land(bl_room *room, int count, MPI_Datatype type)
     return (int)bytes;
 }
 
-/* Depended on before the program sees it. */
-static void unload(const bl_room *room, void *buf, int count, MPI_Datatype type, const bl_comm *c, const MPI_Status *s)
+/* Depended on before the program sees it; returns the bytes of its payload. */
+static size_t depend_on(const char *at, const bl_comm *c, const MPI_Status *s)
 {
     size_t bytes = (size_t)bl_status_bytes(s), rides = bl_logging.rides;
     int world = bl_comm_world_rank(c, s->MPI_SOURCE);
     if (bytes < rides) bl_log_end_job("a message from rank %d does not carry what it has to: it was sent by another version of Belay, or before MPI_Init had returned", world);
-    bl_depend_came(world, room->at + bytes - rides);
-    if (bytes > rides) (void)bl_unpack(room->at, bytes - rides, buf, count, type);
+    bl_depend_came(world, at + bytes - rides);
+    return bytes - rides;
+}
+
+static void unload(const bl_room *room, void *buf, int count, MPI_Datatype type, const bl_comm *c, const MPI_Status *s)
+{
+    size_t bytes = depend_on(room->at, c, s);
+    if (bytes) (void)bl_unpack(room->at, bytes, buf, count, type);
 }
 
 static void without_rider(MPI_Status *s)
@@ -898,11 +904,41 @@ static void tell_probe(const bl_comm *c, const MPI_Status *s)
     bl_outcome_log(BL_EVENT_PROBED, bl_log_clock(), bl_comm_world_rank(c, s->MPI_SOURCE), s->MPI_TAG, NULL, 0);
 }
 
-/* It shows the program a message whose rider cannot be read yet. */
+/* It shows the program a message, so the program depends on what rides on that, which is only to be had with the message: it is
+ * taken out of MPI, and all of the same sender that are before it. */
+static void take_in_probed(const bl_comm *c, MPI_Status *s)
+{
+    int source = s->MPI_SOURCE, tag = s->MPI_TAG, world = bl_comm_world_rank(c, source);
+    MPI_Status one;
+    do {
+        PMPI_Probe(source, MPI_ANY_TAG, c->handle, &one);
+        int bytes = (int)bl_status_bytes(&one);
+        char *data = malloc((size_t)bytes + 1);
+        if (!data) bl_log_end_job("out of memory for a message");
+        PMPI_Recv(data, bytes, MPI_BYTE, source, one.MPI_TAG, c->handle, &one);
+        bl_feed_stash(c, world, one.MPI_TAG, data, depend_on(data, c, &one));
+    } while (one.MPI_TAG != tag);
+    without_rider(s);
+}
+
 static void not_with_riders(const char *call)
 {
     if (bl_logging.rides)
         bl_log_end_job("%s: what it shows cannot be followed with logging=%s; use logging=pessimistic", call, bl_logging_name(bl_rt.settings.logging));
+}
+
+static void not_yet_with_riders(const char *call)
+{
+    if (bl_logging.rides && bl_logging.prologue)
+        bl_log_end_job("%s before the first safe point: what it shows cannot be followed there with logging=%s; use logging=pessimistic", call,
+                       bl_logging_name(bl_rt.settings.logging));
+}
+
+static int probe_now(int source, int tag, const bl_comm *c, MPI_Status *s)
+{
+    int rc = PMPI_Probe(source, tag, c->handle, s);
+    if (rc == MPI_SUCCESS && bl_logging.rides) take_in_probed(c, s);
+    return rc;
 }
 
 static int probe(int source, int tag, MPI_Comm comm, MPI_Status *status)
@@ -916,7 +952,7 @@ static int probe(int source, int tag, MPI_Comm comm, MPI_Status *status)
     if (bl_replaying && how != BL_KNOWN && is_wild(source)) bl_replay_unknown();
     int there = probe_feed(&w, s);
     if (!there && bl_replaying) bl_replay_unknown();
-    if (!there) rc = PMPI_Probe(w.source < 0 ? source : rank_in(c, w.source), w.tag, comm, s);
+    if (!there) rc = probe_now(w.source < 0 ? source : rank_in(c, w.source), w.tag, c, s);
     if (rc == MPI_SUCCESS && how != BL_KNOWN && is_wild(source)) tell_probe(c, s);
     return rc;
 }
@@ -924,7 +960,7 @@ static int probe(int source, int tag, MPI_Comm comm, MPI_Status *status)
 static int logged_Probe(int source, int tag, MPI_Comm comm, MPI_Status *status)
 {
     bl_log_entered();
-    not_with_riders("MPI_Probe");
+    not_yet_with_riders("MPI_Probe");
     return probe(source, tag, comm, status);
 }
 
@@ -932,7 +968,7 @@ static int logged_Iprobe(int source, int tag, MPI_Comm comm, int *flag, MPI_Stat
 {
     MPI_Status own, *s = WANTED(status, own);
     bl_log_entered();
-    not_with_riders("MPI_Iprobe");
+    not_yet_with_riders("MPI_Iprobe");
     bl_comm *c = bl_comm_of(comm);
     if (!c || source == MPI_PROC_NULL) return PMPI_Iprobe(source, tag, comm, flag, status);
     bl_wanted w = wanted(c, source, tag);
@@ -941,9 +977,12 @@ static int logged_Iprobe(int source, int tag, MPI_Comm comm, int *flag, MPI_Stat
     *flag = how == BL_KNOWN;
     if (how == BL_NOTHING) return rc;
     if (bl_replaying && (how == BL_OPEN || !probe_feed(&w, s))) bl_replay_unknown();
-    if (how == BL_KNOWN) return probe_feed(&w, s) ? rc : PMPI_Probe(rank_in(c, w.source), w.tag, comm, s);
+    if (how == BL_KNOWN) return probe_feed(&w, s) ? rc : probe_now(rank_in(c, w.source), w.tag, c, s);
     *flag = probe_feed(&w, s);
-    if (!*flag) rc = PMPI_Iprobe(source, tag, comm, flag, s);
+    if (!*flag) {
+        rc = PMPI_Iprobe(source, tag, comm, flag, s);
+        if (rc == MPI_SUCCESS && *flag && bl_logging.rides) take_in_probed(c, s);
+    }
     if (rc == MPI_SUCCESS && *flag) tell_probe(c, s);
     if (!*flag) bl_outcome_nothing();
     return rc;

@@ -26,7 +26,7 @@ chance() {
     shift 3
     a=$((seed * 7919 % 500 + 40)) b=$((seed * 104729 % 700 + 40)) c=$((seed * 1299709 % 900 + 40))
     job "chance-$protocol$seed" "$belay" run -n "$n" --dir "$scratch/chance-$protocol$seed" $(follows $protocol) --every 5,7,4,9 \
-        --kill "$((seed % n))@call=$a+power,$((seed / 3 % n))@call=$b+power,$((seed / 7 % n))@call=$c+power" "$@" "$programs/chance" "$seed" 40 unprobed
+        --kill "$((seed % n))@call=$a+power,$((seed / 3 % n))@call=$b+power,$((seed / 7 % n))@call=$c+power" "$@" "$programs/chance" "$seed" 40
     check "chance, $protocol, $n ranks, seed $seed $*: ends" ended 0
     check "chance, $protocol, $n ranks, seed $seed $*: nothing lost, nothing twice" says '^chance: nothing lost'
     cat "$log" >>"$scratch/said-$protocol"
@@ -55,7 +55,7 @@ for lost in 1,2 0,1,2,3; do
     kills=$(echo "$lost" | sed 's/\([0-3]\)/\1@call=222+power/g')
     for protocol in "causal --log-failures 2" causal; do
         name=together-$(echo "$lost$protocol" | tr -dc 'a-z0-9')
-        job "$name" "$belay" run -n 4 --dir "$scratch/$name" $(follows "$protocol") --every 5,7,4,9 --kill "$kills" "$programs/chance" 21 30 unprobed
+        job "$name" "$belay" run -n 4 --dir "$scratch/$name" $(follows "$protocol") --every 5,7,4,9 --kill "$kills" "$programs/chance" 21 30
         check "ranks $lost lost together, $protocol: ends" ended 0
         check "ranks $lost lost together, $protocol: nothing lost, nothing twice" says '^chance: nothing lost'
     done
@@ -76,7 +76,7 @@ done
 tries=0 there=no
 while [ $there = no ] && [ $tries -lt 8 ]; do
     tries=$((tries + 1))
-    job "left$tries" "$belay" run -n 4 --dir "$scratch/left$tries" $(follows optimistic) --every 5,7,4,9 --max-restarts 0 --kill "1@call=$((300 + tries * 17))+power" "$programs/chance" 5 40 unprobed
+    job "left$tries" "$belay" run -n 4 --dir "$scratch/left$tries" $(follows optimistic) --every 5,7,4,9 --max-restarts 0 --kill "1@call=$((300 + tries * 17))+power" "$programs/chance" 5 40
     job "left-line$tries" "$belay" line --dir "$scratch/left$tries"
     says 'is an orphan' && there=yes
 done
@@ -87,7 +87,7 @@ job left-json "$belay" line --json --dir "$scratch/left$tries"
 check "belay line --json: the same" says '"needs_event"'
 job left-verify "$belay" verify --dir "$scratch/left$tries"
 check "belay verify: reads the journals" ended 0
-job left-again "$belay" run -n 4 --dir "$scratch/left$tries" $(follows optimistic) --every 5,7,4,9 "$programs/chance" 5 40 unprobed
+job left-again "$belay" run -n 4 --dir "$scratch/left$tries" $(follows optimistic) --every 5,7,4,9 "$programs/chance" 5 40
 check "the restart: ends" ended 0
 check "the restart: nothing lost, nothing twice" says '^chance: nothing lost'
 check "the restart: those undone are the ones that the tool named" test "$(sed -n 's/^belay: rank \([0-3]\): an orphan.*/\1/p' "$log" | sort | tr '\n' ' ')" = "$undone"
@@ -117,9 +117,9 @@ check "1000 steps: few checkpoints a rank" test "$(ls "$scratch"/long/rank-00001
 check "1000 steps: the journal is short" test "$(du -sk "$scratch/long/rank-00001" | cut -f1)" -lt 8000
 
 # What cannot be carried is refused, by name.
-job probes "$belay" run -n 2 --dir "$scratch/probes" $(follows optimistic) --every 5 "$programs/chance" 1 40
-check "a probe: the job ends" not ended 0
-check "a probe: says which call, and what to do" says 'MPI_I*[Pp]robe: what it shows cannot be followed with logging=optimistic; use logging=pessimistic'
+job matched "$belay" run -n 2 --dir "$scratch/matched" $(follows optimistic) --every 5 "$programs/chance" 1 40 mprobe
+check "a matched probe: the job ends" not ended 0
+check "a matched probe: says which call, and what to do" says 'MPI_Improbe: what it shows cannot be followed with logging=optimistic; use logging=pessimistic'
 job process "$belay" run -n 2 --dir "$scratch/process" --checkpoint independent --logging causal --stable process "$examples/farm"
 check "stable=process: refused" not ended 0
 check "stable=process: says why" says 'logging=causal goes with stable=power: with stable=process a journal survives its process'

@@ -1,6 +1,6 @@
 /* chance - a program whose course depends on which message comes first: for message logging.
  *
- *     chance SEED ROUNDS [CALL]     CALL: one that cannot be logged; or `unprobed`: without MPI_Probe and MPI_Iprobe
+ *     chance SEED ROUNDS [CALL]     CALL: one that cannot be logged
  *
  * In each round every rank sends messages to ranks that all know, with contents that depend on all it has seen so far, and
  * receives those meant for it in one of many ways; the order in which they came, and how often a test failed, go into what it
@@ -20,7 +20,6 @@ enum { RANKS = 16, MOST = 6, BYTES = 70000, TAGS = 3 };
 
 static int rank, ranks, round_;
 static uint64_t seed, state, sent_hash[RANKS], received_hash[RANKS];
-static int unprobed;
 static MPI_Comm other;
 static char out[RANKS * MOST][BYTES], in[RANKS * MOST][BYTES];
 
@@ -195,8 +194,7 @@ static void receive(MPI_Comm c)
 {
     int count = 0;
     for (int from = 0; from < ranks; from++) count += many(from, rank);
-    unsigned way = (unsigned)(mix(state) % 12);
-    switch (unprobed && (way == 1 || way == 2) ? way + 2 : way) {
+    switch (mix(state) % 12) {
     case 0: by_recv(count, c); break;
     case 1: by_probe(count, c, 1); break;
     case 2: by_probe(count, c, 0); break;
@@ -311,7 +309,6 @@ int main(int argc, char **argv)
     belay_protect("received", received_hash, RANKS, MPI_UINT64_T);
     belay_recover(NULL);
     const char *what = argc == 4 ? argv[3] : "";
-    unprobed = !strcmp(what, "unprobed");
     uint64_t all, spoken = strcmp(what, "restored") ? seed : state;
     MPI_Allreduce(&spoken, &all, 1, MPI_UINT64_T, MPI_SUM, MPI_COMM_WORLD); /* done again at every start */
     double began = MPI_Wtime();
