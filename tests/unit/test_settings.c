@@ -118,7 +118,7 @@ static void what_this_version_lacks_is_refused(void **state)
 {
     (void)state;
     static const char *const lacks[][2] = {
-        { "stable", "node" }, { "checkpoint", "nonblocking" }, { "logging", "causal" }, { "recovery", "injob" }, { "piggyback", "rdma" },
+        { "stable", "node" }, { "checkpoint", "nonblocking" }, { "logging", "pessimistic,send-deterministic" }, { "recovery", "injob" }, { "piggyback", "rdma" },
     };
     for (size_t i = 0; i < sizeof lacks / sizeof *lacks; i++) {
         bl_settings s;
@@ -127,6 +127,29 @@ static void what_this_version_lacks_is_refused(void **state)
         assert_int_equal(bl_settings_set(&s, lacks[i][0], lacks[i][1], "--x", &err), BELAY_ERR_REFUSED);
         assert_non_null(strstr(err.text, "not in this version"));
     }
+}
+
+static void loggings(void **state)
+{
+    (void)state;
+    static const char *const name[] = { "none", "pessimistic", "optimistic", "causal" };
+    for (int k = 0; k < 4; k++) {
+        bl_settings s;
+        bl_error err = { 0, "" };
+        assert_int_equal(bl_settings_load(&s, &err), BELAY_OK);
+        assert_int_equal(bl_settings_set(&s, "logging", name[k], "--logging", &err), BELAY_OK);
+        assert_int_equal((int)s.logging, k);
+        assert_string_equal(bl_logging_name(s.logging), name[k]);
+        assert_int_equal(bl_is_logging(name[k]), k > 0);
+        assert_int_equal(bl_settings_agree(&s, &err), k ? BELAY_ERR_REFUSED : BELAY_OK); /* with coordinated checkpoints */
+        assert_int_equal(bl_settings_set(&s, "checkpoint", "independent", "--checkpoint", &err), BELAY_OK);
+        assert_int_equal(bl_settings_agree(&s, &err), BELAY_OK);
+        assert_int_equal(bl_settings_set(&s, "stable", "process", "--stable", &err), BELAY_OK);
+        assert_int_equal(bl_settings_agree(&s, &err), k > 1 ? BELAY_ERR_REFUSED : BELAY_OK);
+        if (k > 1) assert_non_null(strstr(err.text, "goes with stable=power"));
+        assert_int_equal(bl_settings_set(&s, "log-failures", "0", "--log-failures", &err), BELAY_ERR_ARG);
+    }
+    assert_false(bl_is_logging("independent"));
 }
 
 static void induced_checkpoints_are_told_by_markers(void **state)
@@ -218,11 +241,13 @@ static void kill_grammar(void **state)
     static const char *const good[][2] = {
         { "2@step=40", "2@step=40" }, { "0@step=0", "0@step=0" }, { "1@call=500", "1@call=500" },
         { "3@point=vote", "3@point=vote#1" }, { "3@point=rename#12", "3@point=rename#12" }, { "0@after=1.5m", "0@after=90s" },
+        { "1@call=5+power", "1@call=5+power" }, { "1@point=vote+power", "1@point=vote#1+power" }, { "2@step=7+power", "2@step=7+power" },
     };
     static const char *const bad[] = {
         "", "2", "2@", "@step=1", "-1@step=1", "2@step", "2@step=", "2@step=x", "2@step=1x", "2@call=0", "2@point=nowhere",
         "2@point=vote#0", "2@point=vote#", "2@point=vot", "2@after=0", "2@after=-1s", "2@random:", "2@random:1/0",
         "2@random:1/", "4294967295@step=1", "99999999999999999999@step=1", "2@step=99999999999999999999", "2 @step=1",
+        "2@after=1s+power", "2@step=1+", "2@step=1+power+power", "+power", "2@+power",
     };
     bl_kill kill;
     bl_error err;
@@ -289,6 +314,7 @@ int main(void)
         cmocka_unit_test_setup(bad_values_are_named_with_their_origin, clean),
         cmocka_unit_test_setup(what_this_version_lacks_is_refused, clean),
         cmocka_unit_test_setup(induced_checkpoints_are_told_by_markers, clean),
+        cmocka_unit_test_setup(loggings, clean),
         cmocka_unit_test_setup(unknown_setting_is_refused, clean),
         cmocka_unit_test_setup(variable_wins_over_file_over_default, clean),
         cmocka_unit_test_setup(bad_line_is_named, clean),
