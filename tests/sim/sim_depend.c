@@ -527,7 +527,7 @@ static int run(uint64_t seed, enum mutant mutant)
 
 int main(int argc, char **argv)
 {
-    uint64_t jobs = argc > 1 ? strtoull(argv[1], NULL, 10) : 300000, first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+    uint64_t jobs = argc > 1 ? strtoull(argv[1], NULL, 10) : 150000, first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     int bad = 0;
     for (uint64_t seed = first; seed < first + jobs && bad < 5; seed++) bad += run(seed, NONE);
     printf("%llu jobs, %llu nodes lost power, %llu times a rank was undone, %llu events were given back, %d wrong\n", (unsigned long long)jobs,
