@@ -179,7 +179,7 @@ typedef int isend_call(const void *, int, MPI_Datatype, int, int, MPI_Comm, MPI_
 
 /* With something that rides on it: out of the journal, where it stays until its receiver has it in a checkpoint, or out of memory of
  * ours.  A message that need not wait for its receiver does not need the program's buffer for that either. */
-static int ship(bl_live_slot *slot, isend_call *call, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm,
+__attribute__((noinline)) static int ship(bl_live_slot *slot, isend_call *call, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm,
                 MPI_Request *request)
 {
     const bl_layout *l = bl_layout_of(type);
@@ -211,6 +211,14 @@ static int ship(bl_live_slot *slot, isend_call *call, const void *buf, int count
     return rc;
 }
 
+__attribute__((noinline)) static int ship_and_wait(bl_live_slot *slot, isend_call *call, const void *buf, int count, MPI_Datatype type, int dest,
+                                                   int tag, MPI_Comm comm)
+{
+    MPI_Request sending;
+    int rc = ship(slot, call, buf, count, type, dest, tag, comm, &sending);
+    return rc ? rc : PMPI_Wait(&sending, MPI_STATUS_IGNORE);
+}
+
 static bl_live_slot *sends_on(MPI_Comm comm, int dest, int tag)
 {
     bl_live_slot *slot = bl_slot(BL_SENT, comm, dest, tag);
@@ -235,11 +243,7 @@ static int send_it(send_call *call, isend_call *begin, const void *buf, int coun
     bl_live_slot *slot = dest == MPI_PROC_NULL ? NULL : sends_on(comm, dest, tag);
     if (!slot) return call(buf, count, type, dest, tag, comm);
     if (was_sent(slot)) return repeat(slot, buf, count, type);
-    if (bl_logging.rides) {
-        MPI_Request sending;
-        int rc = ship(slot, begin, buf, count, type, dest, tag, comm, &sending);
-        return rc ? rc : PMPI_Wait(&sending, MPI_STATUS_IGNORE);
-    }
+    if (__builtin_expect(bl_logging.rides, 0)) return ship_and_wait(slot, begin, buf, count, type, dest, tag, comm);
     bl_log_before_send();
     slot->sent++;
     int is_long = count > 0 && (uint64_t)bl_layout_of(type)->size * (uint64_t)count >= LONG;
@@ -365,10 +369,9 @@ static void without_rider(MPI_Status *s)
     PMPI_Status_set_elements_x(s, MPI_BYTE, (MPI_Count)(bytes < rides ? 0 : bytes - rides));
 }
 
-static int receive_now(void *buf, int count, MPI_Datatype type, int source, int tag, const bl_comm *c, MPI_Status *s)
+__attribute__((noinline)) static int receive_carried(void *buf, int count, MPI_Datatype type, int source, int tag, const bl_comm *c, MPI_Status *s)
 {
     bl_room room;
-    if (!bl_logging.rides) return PMPI_Recv(buf, count, type, source, tag, c->handle, s);
     int most = room_to_land(&room, count, type), rc = PMPI_Recv(room.at, most, MPI_BYTE, source, tag, c->handle, s);
     if (rc == MPI_SUCCESS) {
         unload(&room, buf, count, type, c, s);
@@ -376,6 +379,12 @@ static int receive_now(void *buf, int count, MPI_Datatype type, int source, int 
     }
     bl_room_give(&room);
     return rc;
+}
+
+static inline int receive_now(void *buf, int count, MPI_Datatype type, int source, int tag, const bl_comm *c, MPI_Status *s)
+{
+    if (__builtin_expect(!bl_logging.rides, 1)) return PMPI_Recv(buf, count, type, source, tag, c->handle, s);
+    return receive_carried(buf, count, type, source, tag, c, s);
 }
 
 static landing *landing_of(uint64_t key)
