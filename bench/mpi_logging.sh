@@ -37,8 +37,8 @@ figure logged-cg "$ratio" 1.03
 
 # Where chance decides and journals have to survive a loss of power: a send that waits for the disk, or does not.  On the disk of the
 # build tree: TMPDIR may be in memory.
+disk="${BENCH_BUILD:-.}/bench-logging.d"
 farm() {
-    disk="${BENCH_BUILD:-.}/bench-logging.d"
     rm -rf "$disk"
     began=$(date +%s.%N)
     BELAY_DIR=$disk BELAY_STABLE=power BELAY_LOGGING=$1 timeout 120 "${MPIRUN:-mpirun}" -n 2 "${BENCH_BUILD:-.}/examples/farm" 60 >/dev/null 2>"$scratch/log" || give_up "farm failed"
