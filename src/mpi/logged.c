@@ -177,8 +177,8 @@ static int was_sent(const bl_live_slot *slot)
 typedef int send_call(const void *, int, MPI_Datatype, int, int, MPI_Comm);
 typedef int isend_call(const void *, int, MPI_Datatype, int, int, MPI_Comm, MPI_Request *);
 
-/* With something that rides on it: out of the journal, where it stays until its receiver has it in a checkpoint, or out of memory of
- * ours.  A message that need not wait for its receiver does not need the program's buffer for that either. */
+/* With something that rides on it: out of the journal, where it stays until its receiver has it in a checkpoint, or, as that of the
+ * prologue may be closed at any time, out of memory of ours.  A message that need not wait for its receiver does not need the program's buffer for that either. */
 __attribute__((noinline)) static int ship(bl_live_slot *slot, isend_call *call, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm,
                 MPI_Request *request)
 {
@@ -191,14 +191,14 @@ __attribute__((noinline)) static int ship(bl_live_slot *slot, isend_call *call, 
                     .bytes = bytes + rides };
     bl_room room = { 0 };
     char *at = NULL;
-    while (bl_logging.sent && !(at = bl_journal_begin(bl_logging.sent, &r)))
-        if (!bl_log_wait_for_room(bl_logging.sent)) break;
+    while (!bl_logging.prologue && !(at = bl_journal_begin(bl_logging.sent, &r))) (void)bl_log_wait_for_room(bl_logging.sent);
     if (!at && bl_room_take(&room, bytes + rides)) bl_log_end_job("out of memory for a message");
     int logged = at != NULL;
     if (!logged) at = room.at;
     if (bytes && bl_pack(buf, count, type, at, bytes)) bl_log_unsupported("a send whose contents MPI_Pack does not take");
     bl_depend_load(at + bytes, slot->peer);
     if (logged) bl_journal_commit(bl_logging.sent, &r, at);
+    else bl_log_append(bl_logging.sent, &r, at);
     if (bl_logging.prologue && bl_rt.recovered) {
         r.bytes = bytes;
         note_between(&r, buf, count, type);

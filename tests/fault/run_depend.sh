@@ -72,6 +72,11 @@ for point in snapshot#3 publish#2 init recover restored; do
     done
 done
 
+# What is sent before the first safe point, more than is kept of that.
+job first "$belay" run -n 2 --dir "$scratch/first" $(follows causal) --every 3 --kill 0@step=3+power "$programs/late" 6 30
+check "90 MiB under way before the first safe point: ends" ended 0
+check "90 MiB under way before the first safe point: as it was sent" says '^late: every message'
+
 # What a failed job left behind: the tool names the orphans, and a restart does what it says.
 tries=0 there=no
 while [ $there = no ] && [ $tries -lt 8 ]; do

@@ -1,21 +1,42 @@
 /* late - rank 0 asks again and again for a message from anybody that comes late: for message logging, where the request of a
  * receive that was open when the rank died is not MPI's own for a while.
  *
- *     late ROUNDS     before the first restart the message of round 4 comes after a long time: rank 0 is to be killed then
+ *     late ROUNDS [MIB]     before the first restart the message of round 4 comes after a long time: rank 0 is to be killed then;
+ *                           MIB: rank 1 has sent so much, three times, before it begins
  */
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <belay.h>
+
+static int send_first(int rank, int bytes)
+{
+    char *data = malloc(3 * (size_t)bytes);
+    MPI_Request r[3];
+    int wrong = 0;
+    for (int k = 0; k < 3; k++) {
+        char *part = data + (size_t)k * (size_t)bytes;
+        memset(part, rank ? 'a' + k : 0, (size_t)bytes);
+        if (rank) MPI_Isend(part, bytes, MPI_BYTE, 0, 5, MPI_COMM_WORLD, &r[k]);
+        else MPI_Irecv(part, bytes, MPI_BYTE, 1, 5, MPI_COMM_WORLD, &r[k]);
+    }
+    if (!rank) usleep(200000);
+    MPI_Waitall(3, r, MPI_STATUSES_IGNORE);
+    for (size_t i = 0; i < 3 * (size_t)bytes; i++) wrong |= data[i] != (char)('a' + (int)(i / (size_t)bytes));
+    free(data);
+    return wrong;
+}
 
 int main(int argc, char **argv)
 {
     int rank, round = 0, wrong = 0;
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    if (argc != 2) MPI_Abort(MPI_COMM_WORLD, 2);
+    if (argc < 2) MPI_Abort(MPI_COMM_WORLD, 2);
+    if (argc > 2) wrong = send_first(rank, atoi(argv[2]) << 20);
     belay_protect("round", &round, 1, MPI_INT);
     belay_status status;
     belay_recover(&status);
