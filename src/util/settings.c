@@ -265,7 +265,7 @@ const bl_setting bl_setting_table[] = {
     { "errors", "fatal|return", "fatal", "when belay_recover cannot restore: end the job, or let the program decide", set_errors },
     { "verbose", "0|1", "1", "0: errors only; 1: a line per event", set_verbose },
     { "checkpoint", "coordinated|independent|induced", "coordinated", "checkpointing protocol: all ranks together at one safe point; each rank at its own; or that, and messages force further ones so that none is useless", set_checkpoint },
-    { "logging", "none|pessimistic|optimistic|causal", "none", "message logging (with independent checkpoints): after a failure each rank goes on from its own newest checkpoint; what it has seen by chance is forced before it sends; or forced meanwhile, and who depends on what was lost goes back with it; or carried by its messages until enough ranks have it", set_logging },
+    { "logging", "none|pessimistic|optimistic|causal", "none", "message logging (with independent checkpoints): each rank goes on from its own newest; what chance decides is forced before the next send; or meanwhile, and orphans go back; or carried by messages until enough ranks have it", set_logging },
     { "log-budget", "SIZE", "1G", "so much of each of a rank's two journals is kept (64M, 2G); when it is nearly full checkpoints are asked for", set_budget },
     { "log-failures", "N", "1", "logging=causal: so many nodes may be lost at once without anybody having to go back", set_log_failures },
     { "recovery", "relaunch", "relaunch", "how the job comes back", set_protocol },
