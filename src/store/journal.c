@@ -285,7 +285,7 @@ void bl_journal_lose(bl_journal *j)
 {
     struct bl_journal_more *m = j->more;
     char path[BL_PATH], copy[BL_PATH];
-    pthread_mutex_lock(&m->lock); /* for good */
+    pthread_mutex_lock(&m->lock);
     const segment *s = &m->segment[m->segments - 1];
     bl_journal_path(m->store, m->rank, m->store->incarnation, m->name, s->number, path);
     spare_path(m, s->number, copy);
@@ -298,6 +298,7 @@ void bl_journal_lose(bl_journal *j)
         (void)unlink(path); /* which loses more */
     if (fd >= 0) close(fd);
     free(spoilt);
+    pthread_mutex_unlock(&m->lock);
 }
 
 uint64_t bl_journal_position(const bl_journal *j)

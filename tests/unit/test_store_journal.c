@@ -481,7 +481,8 @@ static void what_was_forced_is_left(void **state)
             if (n - left == forced) assert_int_equal(i % 2 ? bl_journal_force(j, &err) : bl_journal_stable(j, &err), BELAY_OK);
             assert_int_equal(append(j, n, small(n)), 0);
         }
-        bl_journal_lose(j); /* its lock is held for good: it is not closed */
+        bl_journal_lose(j);
+        bl_journal_close(j);
         left += forced;
         assert_int_equal(count_good(0, small, &rc, &err), left);
         assert_int_equal(rc, 0);
