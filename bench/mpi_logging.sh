@@ -35,6 +35,17 @@ echo "cg, 1024 x 1024 cells, 2 ranks, logged against not; s"
 ratio_of "$scratch/pairs"
 figure logged-cg "$ratio" 1.03
 
+# What it costs that the order of receives is logged, and what would have to ride on every message if it were not.
+echo "8 B messages: +ns for the order of a receive from anybody; +ns for what rides on each with logging=optimistic (medians of 7 pairs)"
+for pair in 1 2 3 4 5 6 7; do
+    BELAY_STABLE=process fresh 2 mpi_wildcard 8
+    rank=$(field rank)
+    any=$(field any)
+    BELAY_STABLE=power BELAY_LOGGING=optimistic fresh 2 mpi_wildcard 8
+    echo "$rank $any $(field rank)"
+done >"$scratch/pairs"
+echo "    order $(awk '{ print $2 - $1 }' "$scratch/pairs" | median), rides $(awk '{ print $3 - $1 }' "$scratch/pairs" | median)"
+
 # Where chance decides and journals have to survive a loss of power: a send that waits for the disk, or does not.  On the disk of the
 # build tree: TMPDIR may be in memory.
 disk="${BENCH_BUILD:-.}/bench-logging.d"

@@ -216,7 +216,10 @@ static int set_piggyback(bl_settings *s, const bl_setting *row, const char *text
 
 static int set_logging(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
 {
-    int logging = 0, rc = set_one_of(&logging, s, row, text, err);
+    int logging = 0, rc = BELAY_OK;
+    if (strstr(text, "send-deterministic"))
+        return bl_fail(err, BELAY_ERR_REFUSED, "send-deterministic is not in this version: logging the order of receives costs less than what would have to ride on every message to do without it; use logging=pessimistic, or logging=optimistic, which waits for no disk either");
+    rc = set_one_of(&logging, s, row, text, err);
     if (rc == BELAY_OK) s->logging = (enum bl_logging_protocol)logging;
     return rc;
 }
