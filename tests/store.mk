@@ -27,6 +27,11 @@ tests_unit_test_store_journal_CPPFLAGS = $(store_test_cppflags)
 tests_unit_test_store_journal_CFLAGS = $(store_test_cflags) $(XXHASH_CFLAGS)
 tests_unit_test_store_journal_LDADD = $(store_test_libs) $(XXHASH_LIBS)
 
+PURE_TESTS += tests/unit/test_erasure
+tests_unit_test_erasure_SOURCES = tests/unit/test_erasure.c
+tests_unit_test_erasure_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_erasure_LDADD = libbl_store.la $(CMOCKA_LIBS)
+
 PURE_TESTS += tests/unit/test_past
 tests_unit_test_past_SOURCES = tests/unit/test_past.c $(store_test_common)
 tests_unit_test_past_CPPFLAGS = $(store_test_cppflags)

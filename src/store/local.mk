@@ -4,8 +4,9 @@ libbl_store_la_SOURCES = src/store/store.h src/store/live.h src/store/late.h src
 	src/store/seal.c src/store/snapshot_write.c src/store/snapshot_read.c src/store/commit.c src/store/garbage.c src/store/live.c \
 	src/store/late.c src/store/late_settle.c src/store/start.c src/store/start.h src/store/ahead.h src/store/ahead.c \
 	src/store/journal.h src/store/journal_file.h src/store/journal.c src/store/journal_read.c src/store/trail.c src/store/trail.h \
-	src/store/trace_file.h src/store/trace_file.c
+	src/store/trace_file.h src/store/trace_file.c \
+	src/store/erasure.h src/store/erasure.c
 libbl_store_la_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE
-libbl_store_la_CFLAGS = $(AM_CFLAGS) $(HDF5_CFLAGS) $(JANSSON_CFLAGS) $(XXHASH_CFLAGS)
-libbl_store_la_LIBADD = $(HDF5_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) -lm
+libbl_store_la_CFLAGS = $(AM_CFLAGS) $(HDF5_CFLAGS) $(JANSSON_CFLAGS) $(XXHASH_CFLAGS) $(ISAL_CFLAGS)
+libbl_store_la_LIBADD = $(HDF5_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) $(ISAL_LIBS) -lm
 EXTRA_DIST += src/store/README.md
