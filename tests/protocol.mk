@@ -58,3 +58,8 @@ endif
 # A script, so among the tests that are not programs; skipped where Spin is not installed.
 MPI_TESTS += tests/model/run.sh
 EXTRA_DIST += tests/model/commit.pml tests/model/run.sh
+
+PURE_TESTS += tests/unit/test_groups
+tests_unit_test_groups_SOURCES = tests/unit/test_groups.c
+tests_unit_test_groups_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_groups_LDADD = libbl_protocol.la libbl_util.la $(CMOCKA_LIBS)

@@ -23,7 +23,7 @@ int bl_snapshot_list(bl_store *store, uint32_t rank, uint32_t **numbers, size_t 
 {
     char path[BL_PATH];
     bl_numbers list = { NULL, 0, 0 };
-    bl_store_path(store, path, "rank-%05u", rank);
+    bl_rank_path(store, path, rank, ".");
     *numbers = NULL;
     *count = 0;
     int code = bl_dir_each(path, list_entry, &list, err);
@@ -35,6 +35,16 @@ int bl_snapshot_list(bl_store *store, uint32_t rank, uint32_t **numbers, size_t 
     *numbers = list.at;
     *count = list.count;
     return BELAY_OK;
+}
+
+/* On the file system that the file is on: in the job directory, or where the rank's node keeps its snapshots. */
+static void quarantine_path(const bl_store *store, char path[BL_PATH], uint32_t rank, const char *name, const char *suffix)
+{
+    bl_rank_base(store, path, rank);
+    size_t used = strlen(path);
+    used += (size_t)snprintf(path + used, BL_PATH - used, "/quarantine");
+    if (name)
+        snprintf(path + used, BL_PATH - used, "/rank-%05u-%s%s", rank, name, suffix);
 }
 
 /* --- the highest number in use --- */
@@ -84,7 +94,7 @@ static int highest_rank(void *context, const char *name, bl_error *err)
     uint32_t rank;
     if (!bl_name_number(name, "rank-", 5, BL_RANKS_MAX, &rank, &rest) || *rest)
         return BELAY_OK;
-    bl_store_path(h->store, path, "rank-%05u", rank);
+    bl_rank_path(h->store, path, rank, ".");
     return bl_dir_each(path, highest_snapshot, context, err);
 }
 
@@ -103,6 +113,19 @@ int bl_store_highest(bl_store *store, uint32_t *checkpoint, bl_error *err)
     return code;
 }
 
+int bl_rank_highest(const bl_store *store, uint32_t rank, uint32_t *checkpoint, bl_error *err)
+{
+    char path[BL_PATH];
+    highest h = { store, 0 };
+    bl_rank_path(store, path, rank, ".");
+    int code = bl_dir_each(path, highest_snapshot, &h, err);
+    quarantine_path(store, path, rank, NULL, NULL);
+    if (code == BELAY_OK)
+        code = bl_dir_each(path, highest_quarantined, &h, err);
+    *checkpoint = h.number;
+    return code;
+}
+
 /* --- away with them --- */
 
 int bl_snapshot_remove(bl_store *store, uint32_t rank, uint32_t checkpoint, bl_error *err)
@@ -112,8 +135,11 @@ int bl_snapshot_remove(bl_store *store, uint32_t rank, uint32_t checkpoint, bl_e
     int code = bl_fence_enter(store, &fence, err);
     if (code != BELAY_OK)
         return code;
-    bl_store_path(store, path, "rank-%05u/ckpt-%06u.h5", rank, checkpoint);
-    code = bl_file_remove(path, err); /* no sync: a name that comes back after a crash is removed again */
+    bl_rank_path(store, path, rank, "parity-%06u", checkpoint);
+    code = bl_file_remove(path, err);
+    bl_rank_path(store, path, rank, "ckpt-%06u.h5", checkpoint);
+    if (code == BELAY_OK)
+        code = bl_file_remove(path, err); /* no sync: a name that comes back after a crash is removed again */
     bl_fence_leave(&fence);
     return code;
 }
@@ -127,7 +153,7 @@ int bl_snapshot_forget(bl_store *store, uint32_t rank, uint32_t last, bl_error *
     while (code == BELAY_OK && count > 0 && numbers[--count] > last)
         code = bl_snapshot_remove(store, rank, numbers[count], err);
     free(numbers);
-    bl_store_path(store, path, "rank-%05u", rank);
+    bl_rank_path(store, path, rank, ".");
     return code == BELAY_OK ? bl_dir_sync(store, path, err) : code;
 }
 
@@ -136,7 +162,7 @@ static int move_away(const bl_store *store, uint32_t rank, const char *name, int
 {
     char from[BL_PATH];
     struct stat status;
-    bl_store_path(store, from, "rank-%05u/%s", rank, name);
+    bl_rank_path(store, from, rank, "%s", name);
     if (lstat(from, &status) != 0)
         return errno == ENOENT || errno == ENOTDIR ? bl_fail(err, BELAY_ERR_NONE, "%s does not exist", from)
                                                    : bl_fail_errno(err, "cannot look at %s", from);
@@ -144,7 +170,7 @@ static int move_away(const bl_store *store, uint32_t rank, const char *name, int
         char suffix[16] = "";
         if (i > 0)
             snprintf(suffix, sizeof suffix, ".%d", i);
-        bl_store_path(store, to, "quarantine/rank-%05u-%s%s", rank, name, suffix);
+        quarantine_path(store, to, rank, name, suffix);
         if (lstat(to, &status) == 0)
             continue;
         return (copy ? link(from, to) : rename(from, to)) == 0 ? BELAY_OK : bl_fail_errno(err, "cannot move %s to %s", from, to);
@@ -157,16 +183,16 @@ static int move_away(const bl_store *store, uint32_t rank, const char *name, int
 static int sync_move(const bl_store *store, uint32_t rank, bl_error *err)
 {
     char path[BL_PATH];
-    bl_store_path(store, path, "quarantine");
+    quarantine_path(store, path, rank, NULL, NULL);
     int code = bl_dir_sync(store, path, err);
-    bl_store_path(store, path, "rank-%05u", rank);
+    bl_rank_path(store, path, rank, ".");
     return code == BELAY_OK ? bl_dir_sync(store, path, err) : code;
 }
 
 int bl_rank_quarantine(const bl_store *store, uint32_t rank, const char *name, int copy, char to[BL_PATH], bl_error *err)
 {
     char path[BL_PATH];
-    bl_store_path(store, path, "quarantine");
+    quarantine_path(store, path, rank, NULL, NULL);
     int code = bl_dir_make(path, err);
     if (code == BELAY_OK)
         code = move_away(store, rank, name, copy, to, err);

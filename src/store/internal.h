@@ -28,6 +28,8 @@ struct bl_store {
     uint32_t incarnation;
     uint32_t rank_dir;              /* the rank whose directory was made durable; UINT32_MAX: none yet */
     void (*before_rename)(void);    /* NULL, or bl_store_before_rename */
+    char local[BL_PATH - 256];      /* where the snapshots of `local_rank` are, if not in the job directory; "": they are there */
+    uint32_t local_rank;
     bool swept;                     /* leftovers of older incarnations in commit/ were removed */
 };
 
@@ -35,6 +37,12 @@ struct bl_store {
 
 /* `dir` of the store, a slash, and the formatted rest, which has to be shorter than 256 bytes. */
 void bl_store_path(const bl_store *store, char path[BL_PATH], const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The same of the directory with the snapshots of a rank: of the job directory, or where the rank has said in rank-RRRRR/place that
+ * its node keeps them. */
+void bl_rank_path(const bl_store *store, char path[BL_PATH], uint32_t rank, const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* The directory that these directories are in. */
+void bl_rank_base(const bl_store *store, char path[BL_PATH], uint32_t rank);
 
 /* Writes a new file (what has the name is removed first), synced as `stable` asks; nothing is left after a failure. */
 int bl_file_write(const bl_store *store, const char *path, const void *bytes, size_t size, bl_error *err);

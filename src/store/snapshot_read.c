@@ -387,11 +387,17 @@ int bl_snapshot_check(const bl_store *store, const char *path, uint32_t rank, ui
     return code;
 }
 
+int bl_snapshot_open_at(const bl_store *store, const char *path, uint32_t rank, uint32_t checkpoint, const bl_digest *expect,
+                        bl_reader **reader, bl_error *err)
+{
+    return open_reader(store, path, rank, checkpoint, expect, reader, err);
+}
+
 int bl_snapshot_open(bl_store *store, uint32_t rank, uint32_t checkpoint, const bl_digest *expect,
                      bl_reader **reader, const bl_snapshot **snapshot, bl_error *err)
 {
     char path[BL_PATH];
-    bl_store_path(store, path, "rank-%05u/ckpt-%06u.h5", rank, checkpoint);
+    bl_rank_path(store, path, rank, "ckpt-%06u.h5", checkpoint);
     int code = open_reader(store, path, rank, checkpoint, expect, reader, err);
     if (code == BELAY_OK)
         *snapshot = &(*reader)->origin.s;

@@ -267,7 +267,7 @@ static int publish(const writer *w)
 static int sync_name(const writer *w)
 {
     char path[BL_PATH];
-    bl_store_path(w->store, path, "rank-%05u", w->s->rank);
+    bl_rank_path(w->store, path, w->s->rank, ".");
     int code = bl_dir_sync(w->store, path, w->err);
     if (code != BELAY_OK)
         (void)unlink(w->final); /* no record names it yet */
@@ -302,11 +302,11 @@ static int prepare(writer *w)
         code = bl_rank_dir(w->store, s->rank, w->err);
     if (code != BELAY_OK)
         return code;
-    bl_store_path(w->store, path, "rank-%05u", s->rank);
+    bl_rank_path(w->store, path, s->rank, ".");
     if (first)
         bl_dir_sweep(w->store, path);
-    bl_store_path(w->store, w->final, "rank-%05u/ckpt-%06u.h5", s->rank, s->checkpoint);
-    bl_store_path(w->store, w->temporary, "rank-%05u/ckpt-%06u.h5.tmp-%04u", s->rank, s->checkpoint, w->store->incarnation);
+    bl_rank_path(w->store, w->final, s->rank, "ckpt-%06u.h5", s->checkpoint);
+    bl_rank_path(w->store, w->temporary, s->rank, "ckpt-%06u.h5.tmp-%04u", s->checkpoint, w->store->incarnation);
     return BELAY_OK;
 }
 

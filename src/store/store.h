@@ -65,6 +65,10 @@ int bl_store_next_incarnation(bl_store *store, bl_error *err);
 /* This process acts for `incarnation`; BELAY_ERR_STALE if a newer one has begun. */
 int bl_store_join(bl_store *store, uint32_t incarnation, bl_error *err);
 
+/* The snapshots of `rank` are in `dir`, a directory of its node, from now on; rank-RRRRR/place in the job directory says so to
+ * everybody.  After bl_store_join. */
+int bl_store_use_local(bl_store *store, uint32_t rank, const char *dir, bl_error *err);
+
 /* Rewrites the state in job.json (fenced: BELAY_ERR_STALE for an older incarnation). */
 int bl_store_set_state(bl_store *store, const char *state, bl_error *err);
 
@@ -176,6 +180,9 @@ int bl_commit_list(bl_store *store, uint32_t **numbers, size_t *count, bl_error 
 /* The highest checkpoint number for which anything (record, snapshot, temporary or quarantined file) exists; 0 if none.
  * New checkpoints take the next number, so no name is ever used twice. */
 int bl_store_highest(bl_store *store, uint32_t *checkpoint, bl_error *err);
+
+/* The same of the files of one rank, where it keeps them. */
+int bl_rank_highest(const bl_store *store, uint32_t rank, uint32_t *checkpoint, bl_error *err);
 
 /* The newest committed checkpoint below `below` (UINT32_MAX: any) whose record is good; BELAY_ERR_NONE if there is none,
  * that is: restart from the beginning.  Damaged records on the way are described in `err` text by the caller's `note`. */
