@@ -8,6 +8,7 @@
 
 #include "mpi/carry.h"
 #include "mpi/checkpoint.h"
+#include "mpi/redundancy.h"
 #include "protocol/coordinated.h"
 #include "util/clock.h"
 
@@ -106,6 +107,7 @@ static uint32_t retire_records(uint32_t newest)
         }
         bl_commit_clear(&record);
     }
+    if (oldest > bl_redundancy_oldest()) oldest = bl_redundancy_oldest();
     for (size_t i = 0; i < count && kept == bl_rt.settings.keep && numbers[i] < oldest; i++)
         bl_commit_remove(bl_rt.store, numbers[i], &err);
     free(numbers);
@@ -478,6 +480,7 @@ int bl_coordinated_take(uint64_t safe_point)
     if (outcome == BL_OUTCOME_COMMITTED) {
         bl_point(BL_POINT_publish);
         bl_cut_stable(&d->cut);
+        bl_redundancy_protect(d->machine.checkpoint, d->cut.digest);
         retire_snapshots(d->oldest);
         bl_cut_tell(&d->cut, seconds);
     } else {

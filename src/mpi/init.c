@@ -11,6 +11,7 @@
 #include "mpi/carry.h"
 #include "mpi/checkpoint.h"
 #include "mpi/log.h"
+#include "mpi/redundancy.h"
 #include "mpi/ride.h"
 #include "store/start.h"
 
@@ -121,6 +122,7 @@ static int set_up(bl_error *err)
     /* The live table comes first: it tells `belay run` how this process ended, whatever happens next. */
     int rc = bl_live_create(bl_rt.store, (uint32_t)bl_rt.rank, &bl_rt.live, err);
     if (rc == BELAY_OK) rc = bl_log_init(err);
+    if (rc == BELAY_OK) rc = bl_redundancy_init(err);
     if (rc == BELAY_OK) rc = bl_recovery_choose(err);
     if (rc) return rc;
     bl_live_header *h = bl_rt.live.header;
@@ -239,6 +241,7 @@ static void finish(void)
     bl_ride_finish();
     if (!bl_rt.supervised && bl_rt.rank == 0 && bl_store_set_state(bl_rt.store, "finished", &err))
         bl_say("rank 0: %s", err.text);
+    bl_redundancy_free();
     bl_safe_points_free();
 }
 

@@ -15,6 +15,7 @@ static void die(unsigned index)
     bl_rt.live.header->code = (int32_t)index + 1;
     bl_rt.live.header->state = BL_LIVE_KILLED;
     if (bl_rt.settings.kill[index].power) bl_log_lose();
+    if (bl_rt.settings.kill[index].node) bl_store_lose_local(bl_rt.store);
     kill(getpid(), SIGKILL);
     for (;;) pause();
 }

@@ -6,6 +6,7 @@
 
 #include "mpi/checkpoint.h"
 #include "mpi/log.h"
+#include "mpi/redundancy.h"
 #include "recovery/past.h"
 #include "util/clock.h"
 
@@ -86,12 +87,32 @@ void bl_close_reader(void)
     bl_rt.restore = NULL;
 }
 
+static int anybody(int mine)
+{
+    int all;
+    PMPI_Allreduce(&mine, &all, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
+    return all;
+}
+
+/* Collective: what is missing or damaged of a committed checkpoint is made again, if its redundancy allows. */
+static int mend(uint32_t checkpoint, const bl_digest *digest, int rc, bl_error *err)
+{
+    if (rc == BELAY_ERR_DAMAGED || rc == BELAY_ERR_FOREIGN) {
+        bl_close_reader();
+        bl_give_up_snapshot(checkpoint, err);
+    }
+    if (!bl_redundancy_mend(checkpoint, rc == BELAY_OK)) return rc;
+    return bl_open_and_verify(checkpoint, digest, err);
+}
+
 /* Tries one committed checkpoint on all ranks.  Returns the worst code of all ranks: the same on each. */
 static int try_line(const candidate *c, bl_digest *digests, bl_error *err)
 {
     bl_digest mine = { 0, 0 };
     PMPI_Scatter(digests, 2, MPI_UINT64_T, &mine, 2, MPI_UINT64_T, 0, bl_rt.private_comm);
+    bl_redundancy_fetch(c->checkpoint);
     int rc = bl_open_and_verify(c->checkpoint, &mine, err), worst;
+    if (anybody(bl_past_survivable(rc)) || bl_rt.settings.levels) rc = mend(c->checkpoint, &mine, rc, err);
     /* Codes are negative; one that is not survivable counts as worse than any damage. */
     int badness = rc == BELAY_OK ? 0 : bl_past_survivable(rc) ? 1 : 2;
     PMPI_Allreduce(&badness, &worst, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
@@ -125,6 +146,7 @@ static int choose(bl_error *err)
         free(digests);
         if (rc == BELAY_OK) {
             bl_rt.checkpoint = c.checkpoint;
+            bl_redundancy_restored(c.checkpoint);
             bl_rt.compute_base_s = bl_rt.compute_s = c.compute_s;
             return BELAY_OK;
         }

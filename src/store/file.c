@@ -21,42 +21,6 @@ void bl_store_path(const bl_store *store, char path[BL_PATH], const char *format
     va_end(args);
 }
 
-/* What a rank has written there; anything that does not look like it does not count. */
-static bool read_place(const bl_store *store, char base[BL_PATH], uint32_t rank)
-{
-    char path[BL_PATH], end[32], *text;
-    size_t size;
-    bl_error ignored;
-    bl_store_path(store, path, "rank-%05u/place", rank);
-    if (bl_file_read(path, BL_PATH - 256, &text, &size, &ignored) != BELAY_OK)
-        return false;
-    int length = snprintf(end, sizeof end, "/belay-%.16s\n", store->job.id);
-    bool good = size > (size_t)length && text[0] == '/' && strlen(text) == size && strcmp(text + size - (size_t)length, end) == 0;
-    if (good)
-        snprintf(base, BL_PATH, "%.*s", (int)size - 1, text);
-    free(text);
-    return good;
-}
-
-void bl_rank_base(const bl_store *store, char path[BL_PATH], uint32_t rank)
-{
-    if (store->local[0] && rank == store->local_rank)
-        snprintf(path, BL_PATH, "%s", store->local);
-    else if (!read_place(store, path, rank))
-        snprintf(path, BL_PATH, "%s", store->dir);
-}
-
-void bl_rank_path(const bl_store *store, char path[BL_PATH], uint32_t rank, const char *format, ...)
-{
-    va_list args;
-    bl_rank_base(store, path, rank);
-    size_t used = strlen(path);
-    used += (size_t)snprintf(path + used, BL_PATH - used, "/rank-%05u/", rank);
-    va_start(args, format);
-    vsnprintf(path + used, BL_PATH - used, format, args);
-    va_end(args);
-}
-
 int bl_write_all(int fd, const void *bytes, size_t size, uint64_t offset)
 {
     const char *from = bytes;
@@ -208,44 +172,6 @@ int bl_rank_dir(bl_store *store, uint32_t rank, bl_error *err)
     if (code == BELAY_OK)
         store->rank_dir = rank;
     return code;
-}
-
-/* Its directory on this node, and where that is for whoever looks for it. */
-static int make_local(bl_store *store, uint32_t rank, bl_error *err)
-{
-    char path[BL_PATH], temporary[BL_PATH], text[BL_PATH];
-    int code = bl_dir_make(store->local, err);
-    snprintf(path, sizeof path, "%s/rank-%05u", store->local, rank);
-    if (code == BELAY_OK)
-        code = bl_dir_make(path, err);
-    if (code == BELAY_OK)
-        code = bl_dir_sync(store, store->local, err);
-    if (code == BELAY_OK)
-        code = bl_rank_dir(store, rank, err);
-    bl_store_path(store, path, "rank-%05u/place", rank);
-    bl_store_path(store, temporary, "rank-%05u/place.tmp-%04u", rank, store->incarnation);
-    int length = snprintf(text, sizeof text, "%s\n", store->local);
-    if (code == BELAY_OK)
-        code = bl_file_write(store, temporary, text, (size_t)length, err);
-    if (code == BELAY_OK && rename(temporary, path) != 0)
-        code = bl_fail_errno(err, "cannot rename %s to %s", temporary, path);
-    bl_store_path(store, path, "rank-%05u", rank);
-    return code == BELAY_OK ? bl_dir_sync(store, path, err) : code;
-}
-
-int bl_store_use_local(bl_store *store, uint32_t rank, const char *dir, bl_error *err)
-{
-    char *absolute = realpath(dir, NULL);
-    if (!absolute)
-        return bl_fail_errno(err, "local-dir: cannot use %s, which has to be there on every node", dir);
-    int length = snprintf(store->local, sizeof store->local, "%s/belay-%s", absolute, store->job.id);
-    free(absolute);
-    if (length < 0 || (size_t)length >= sizeof store->local) {
-        store->local[0] = '\0';
-        return bl_fail(err, BELAY_ERR_ARG, "local-dir: its path is longer than %zu bytes", sizeof store->local);
-    }
-    store->local_rank = rank;
-    return make_local(store, rank, err);
 }
 
 int bl_dir_each(const char *path, bl_entry *entry, void *context, bl_error *err)

@@ -49,6 +49,14 @@ typedef struct bl_rebuilt { uint32_t groups, snapshots, parities, lost; } bl_reb
  * A sentence to `note` for each file.  BELAY_ERR_NONE when the checkpoint has no parity. */
 int bl_parity_rebuild(bl_store *store, uint32_t checkpoint, int dry, bl_note *note, void *context, bl_rebuilt *done, bl_error *err);
 
+/* --- files of ranks that ran on this node before (bl_store_use_local), for bringing them to where they run now --- */
+int bl_local_has(const bl_store *store, uint32_t rank, const char *name);
+int bl_local_open(const bl_store *store, uint32_t rank, const char *name, uint64_t *bytes, bl_error *err); /* a descriptor; -1 */
+void bl_local_remove(const bl_store *store, uint32_t rank, const char *name);
+/* One of our own comes: a descriptor to write to, -1; then it gets its name, if it is good.  Fenced. */
+int bl_local_create(const bl_store *store, const char *name, bl_error *err);
+int bl_local_keep(const bl_store *store, const char *name, int fd, int good, bl_error *err);
+
 /* Bytes of a snapshot's file; BELAY_ERR_NONE. */
 int bl_snapshot_size(const bl_store *store, uint32_t rank, uint32_t checkpoint, uint64_t *bytes, bl_error *err);
 

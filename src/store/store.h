@@ -69,6 +69,9 @@ int bl_store_join(bl_store *store, uint32_t incarnation, bl_error *err);
  * everybody.  After bl_store_join. */
 int bl_store_use_local(bl_store *store, uint32_t rank, const char *dir, bl_error *err);
 
+/* For an injected kill: removes what is in that directory, that of other ranks of the node included. */
+void bl_store_lose_local(const bl_store *store);
+
 /* Rewrites the state in job.json (fenced: BELAY_ERR_STALE for an older incarnation). */
 int bl_store_set_state(bl_store *store, const char *state, bl_error *err);
 

@@ -94,11 +94,13 @@ int bl_kill_parse(const char *text, bl_kill *kill, bl_error *err)
     char plain[128];
     size_t length = strlen(text);
     int power = length > 6 && length < sizeof plain && !strcmp(text + length - 6, "+power");
-    snprintf(plain, sizeof plain, "%.*s", (int)(power ? length - 6 : length), text);
+    int node = length > 5 && length < sizeof plain && !strcmp(text + length - 5, "+node");
+    snprintf(plain, sizeof plain, "%.*s", (int)(power ? length - 6 : node ? length - 5 : length), text);
     if (length < sizeof plain && !parse_number(plain, '@', &rank, &rest) && *rest == '@' && rank < UINT32_MAX && !parse_when(rest + 1, kill) &&
-        !(power && kill->when == BL_KILL_AFTER)) {
+        !((power || node) && kill->when == BL_KILL_AFTER)) {
         kill->rank = (uint32_t)rank;
         kill->power = power;
+        kill->node = node;
         return BELAY_OK;
     }
     char points[160] = "";
@@ -108,12 +110,12 @@ int bl_kill_parse(const char *text, bl_kill *kill, bl_error *err)
     }
     return bl_fail(err, BELAY_ERR_ARG,
                    "'%.80s' is not a kill: write RANK@step=N, RANK@call=N, RANK@point=NAME[#N], RANK@after=TIME or "
-                   "RANK@random:SEED[/CALLS], or one of these but after with +power behind; points are %s", text, points);
+                   "RANK@random:SEED[/CALLS], or one of these but after with +power or +node behind; points are %s", text, points);
 }
 
 void bl_kill_format(const bl_kill *kill, char *text, unsigned size)
 {
-    const char *power = kill->power ? "+power" : "";
+    const char *power = kill->power ? "+power" : kill->node ? "+node" : "";
     switch (kill->when) {
     case BL_KILL_STEP: snprintf(text, size, "%" PRIu32 "@step=%" PRIu64 "%s", kill->rank, kill->number, power); break;
     case BL_KILL_CALL: snprintf(text, size, "%" PRIu32 "@call=%" PRIu64 "%s", kill->rank, kill->number, power); break;

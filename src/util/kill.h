@@ -1,5 +1,6 @@
 /* kill.h - injected rank kills: RANK@step=N | RANK@call=N | RANK@point=NAME[#N] | RANK@after=TIME | RANK@random:SEED[/CALLS],
- * all but after with +power behind: what the rank has not forced of its journals is lost with it, as when its node loses power. */
+ * all but after with +power behind: what the rank has not forced of its journals is lost with it, as when its node loses power; or
+ * with +node behind: what its node keeps of snapshots (local-dir) is lost with it. */
 #ifndef BL_UTIL_KILL_H
 #define BL_UTIL_KILL_H
 
@@ -26,7 +27,7 @@ typedef struct bl_kill {
     uint64_t number;      /* step, call, or which passage of the point (from 1) */
     enum bl_point point;
     double seconds;
-    int power;            /* +power */
+    int power, node;      /* +power, +node */
 } bl_kill;
 
 /* A random kill is drawn here: the call number uniformly from 1..CALLS (1000 when not given) of that SEED. */

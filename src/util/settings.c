@@ -149,7 +149,7 @@ static int set_choice(int *target, const bl_setting *row, const char *text, bl_e
 static int set_stable(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
 {
     if (!strcmp(text, "node"))
-        return bl_fail(err, BELAY_ERR_REFUSED, "stable=node (a copy off the node) is not in this version: use power");
+        return bl_fail(err, BELAY_ERR_REFUSED, "stable=node is not in this version: redundancy=partner keeps a copy off the node, with stable=process or power");
     return set_choice(&s->stable_power, row, text, err);
 }
 
@@ -243,6 +243,76 @@ int bl_is_logging(const char *protocol)
     return 0;
 }
 
+static int number_in(const char **text, unsigned least, unsigned most, unsigned *number)
+{
+    size_t digits = strspn(*text, "0123456789");
+    if (!digits || digits > 6) return 0;
+    *number = (unsigned)strtoul(*text, NULL, 10);
+    *text += digits;
+    return *number >= least && *number <= most;
+}
+
+/* "partner", "xor:4", "rs:4+2", each with "/N" for every N-th checkpoint; 0: not understood. */
+static int parse_level(const char *text, bl_level *level)
+{
+    unsigned data = 1;
+    *level = (bl_level){ 2, 1, 1 };
+    if (!strncmp(text, "partner", 7)) {
+        text += 7;
+    } else if (!strncmp(text, "xor:", 4)) {
+        text += 4;
+        if (!number_in(&text, 2, 64, &level->members)) return 0;
+    } else if (!strncmp(text, "rs:", 3)) {
+        text += 3;
+        if (!number_in(&text, 1, 63, &data) || *text++ != '+' || !number_in(&text, 1, 16, &level->parity)) return 0;
+        level->members = data + level->parity;
+        if (level->members > 64) return 0;
+    } else {
+        return 0;
+    }
+    if (*text == '/') {
+        text++;
+        if (!number_in(&text, 1, 999999, &level->every)) return 0;
+    }
+    return !*text;
+}
+
+static int set_redundancy(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    s->levels = 0;
+    if (!strcmp(text, "local")) return BELAY_OK;
+    for (const char *at = text;;) {
+        char one[32];
+        size_t span = strcspn(at, ",");
+        if (span >= sizeof one || s->levels == BL_LEVELS_MAX) return bad(row, text, err);
+        memcpy(one, at, span);
+        one[span] = '\0';
+        if (!strcmp(one, "global")) return bl_fail(err, BELAY_ERR_REFUSED, "global is not in this version: without local-dir every checkpoint is in the job directory, which all nodes share");
+        if (!parse_level(one, &s->level[s->levels])) return bad(row, text, err);
+        s->levels++;
+        at += span;
+        if (!*at) return BELAY_OK;
+        at++;
+    }
+}
+
+static int set_failure_domain(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    s->failure_domain = 0;
+    return strcmp(text, "node") ? set_count(&s->failure_domain, 1, row, text, err) : BELAY_OK;
+}
+
+static int set_local_dir(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    (void)row;
+    if (strlen(text) >= sizeof s->local_dir / 2) return bl_fail(err, BELAY_ERR_ARG, "local-dir: the path is longer than %zu bytes", sizeof s->local_dir / 2 - 1);
+    for (const char *at = strchr(text, '%'); at; at = strchr(at + 2, '%'))
+        if (at[1] != 'h' && at[1] != 'd' && at[1] != '%')
+            return bl_fail(err, BELAY_ERR_ARG, "local-dir: %%h is the name of the host, %%d the number of the failure domain, %%%% a per cent sign, and nothing else comes after one: '%.200s'", text);
+    strcpy(s->local_dir, text);
+    return BELAY_OK;
+}
+
 /* "64M", "2G" */
 static int set_budget(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
 {
@@ -271,6 +341,9 @@ const bl_setting bl_setting_table[] = {
     { "logging", "none|pessimistic|optimistic|causal", "none", "message logging (with independent checkpoints): each rank goes on from its own newest; what chance decides is forced before the next send; or meanwhile, and orphans go back; or carried by messages until enough ranks have it", set_logging },
     { "log-budget", "SIZE", "1G", "so much of each of a rank's two journals is kept (64M, 2G); when it is nearly full checkpoints are asked for", set_budget },
     { "log-failures", "N", "1", "logging=causal: so many nodes may be lost at once without anybody having to go back", set_log_failures },
+    { "redundancy", "local|partner|xor:K|rs:K+M", "local", "what brings lost snapshots back: nothing; a copy on another node; or parity in groups of K (of K+M) ranks on different nodes, of which 1 (M) may be lost; A/4,B/16: each 4th checkpoint A, each 16th B", set_redundancy },
+    { "failure-domain", "node|N", "node", "which ranks are lost together: those of a node, or each N ranks after one another", set_failure_domain },
+    { "local-dir", "DIR", "", "snapshots are kept in DIR of each node, not in the job directory; %h in it is the name of the host, %d the number of the failure domain", set_local_dir },
     { "recovery", "relaunch", "relaunch", "how the job comes back", set_protocol },
     { "piggyback", "implicit|marker|header", "implicit", "how dependencies ride on messages: not at all (both ends count), beside the first one of an interval, or on each; with induced checkpoints implicit means marker", set_piggyback },
 };
@@ -350,6 +423,11 @@ int bl_settings_load(bl_settings *settings, bl_error *err)
 
 int bl_settings_agree(const bl_settings *s, bl_error *err)
 {
+    if ((s->levels || s->local_dir[0]) && s->protocol != BL_PROTOCOL_COORDINATED)
+        return bl_fail(err, BELAY_ERR_REFUSED, "%s goes with checkpoint=coordinated: ranks that checkpoint on their own never meet to %s", s->levels ? "redundancy" : "local-dir",
+                       s->levels ? "protect each other" : "bring files to where a rank is started again");
+    if (s->local_dir[0] && !s->levels)
+        return bl_fail(err, BELAY_ERR_REFUSED, "local-dir without redundancy: what a node keeps is lost with it; add --redundancy partner, xor:K or rs:K+M");
     if (s->protocol == BL_PROTOCOL_INDUCED && s->piggyback == BL_PIGGYBACK_HEADER)
         return bl_fail(err, BELAY_ERR_REFUSED, "checkpoint=induced with piggyback=header: induced checkpoints are told by markers; leave piggyback out, or set marker");
     if (s->logging != BL_LOGGING_NONE && s->protocol != BL_PROTOCOL_INDEPENDENT)

@@ -11,7 +11,7 @@
 #include "util/error.h"
 #include "util/kill.h"
 
-enum { BL_PATH_MAX = 4096, BL_KILLS_MAX = 64, BL_EVERIES_MAX = 64 };
+enum { BL_PATH_MAX = 4096, BL_KILLS_MAX = 64, BL_EVERIES_MAX = 64, BL_LEVELS_MAX = 4 };
 
 enum bl_every_kind { BL_EVERY_NEVER, BL_EVERY_POINTS, BL_EVERY_SECONDS, BL_EVERY_AUTO };
 
@@ -25,11 +25,19 @@ enum bl_protocol { BL_PROTOCOL_COORDINATED, BL_PROTOCOL_INDEPENDENT, BL_PROTOCOL
 enum bl_logging_protocol { BL_LOGGING_NONE, BL_LOGGING_PESSIMISTIC, BL_LOGGING_OPTIMISTIC, BL_LOGGING_CAUSAL };
 enum bl_piggyback { BL_PIGGYBACK_IMPLICIT, BL_PIGGYBACK_MARKER, BL_PIGGYBACK_HEADER };
 
+typedef struct bl_level { /* of redundancy: groups of so many ranks, of which `parity` may be lost; each `every`-th checkpoint */
+    unsigned members, parity, every;
+} bl_level;
+
 typedef struct bl_settings {
     char dir[BL_PATH_MAX];
     enum bl_protocol protocol;
     enum bl_piggyback piggyback;    /* as set; bl_settings_piggyback is what is done */
     enum bl_logging_protocol logging;
+    bl_level level[BL_LEVELS_MAX];
+    unsigned levels;
+    unsigned failure_domain;        /* so many ranks after one another are lost together; 0: those of a node */
+    char local_dir[BL_PATH_MAX];    /* "": snapshots are in the job directory */
     uint64_t log_budget;            /* bytes of each of a rank's journals */
     unsigned log_failures;          /* causal: so many ranks may be lost with their unforced journals at once */
     bl_every every[BL_EVERIES_MAX]; /* of rank r: [r % everies] */

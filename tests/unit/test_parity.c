@@ -245,10 +245,11 @@ static void a_rank_may_keep_its_own_elsewhere(void **state)
     bl_digest digest;
     sample s;
     (void)state;
-    snprintf(local, sizeof local, "%s/node", root);
+    snprintf(local, sizeof local, "%s/rack/node", root);
     assert_int_equal(bl_store_create(dir, 2, "./heat2d", BL_STABLE_POWER, &store, &err), BELAY_OK);
     assert_int_equal(bl_store_use_local(store, 0, local, &err), BELAY_ERR_SYSTEM);
-    assert_int_equal(bl_dir_make(local, &err), BELAY_OK);
+    snprintf(path, sizeof path, "%s/rack", root);
+    assert_int_equal(bl_dir_make(path, &err), BELAY_OK);
     assert_int_equal(bl_store_use_local(store, 0, local, &err), BELAY_OK);
     sample_make(&s, 0, 2, CHECKPOINT, 0);
     assert_int_equal(bl_snapshot_write(store, &s.snapshot, &digest, &err), BELAY_OK);
@@ -262,9 +263,11 @@ static void a_rank_may_keep_its_own_elsewhere(void **state)
     assert_int_equal(count, 1);
     free(numbers);
     assert_int_equal(bl_snapshot_quarantine(store, 0, CHECKPOINT, path, sizeof path, &err), BELAY_OK);
-    assert_non_null(strstr(path, "/node/belay-"));
+    assert_non_null(strstr(path, "/rack/node/belay-"));
     assert_int_equal(bl_rank_highest(store, 0, &highest, &err), BELAY_OK);
     assert_int_equal(highest, CHECKPOINT);
+    bl_store_lose_local(store);
+    assert_int_equal(scratch_count(local, ""), 0);
     /* What is not such a place does not count. */
     static const char *const bad[] = { "", "/etc\n", "/tmp/belay-0123456789abcdef\n", "belay\n" };
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {

@@ -241,13 +241,13 @@ static void kill_grammar(void **state)
     static const char *const good[][2] = {
         { "2@step=40", "2@step=40" }, { "0@step=0", "0@step=0" }, { "1@call=500", "1@call=500" },
         { "3@point=vote", "3@point=vote#1" }, { "3@point=rename#12", "3@point=rename#12" }, { "0@after=1.5m", "0@after=90s" },
-        { "1@call=5+power", "1@call=5+power" }, { "1@point=vote+power", "1@point=vote#1+power" }, { "2@step=7+power", "2@step=7+power" },
+        { "1@call=5+power", "1@call=5+power" }, { "1@point=vote+power", "1@point=vote#1+power" }, { "2@step=7+power", "2@step=7+power" }, { "2@step=7+node", "2@step=7+node" },
     };
     static const char *const bad[] = {
         "", "2", "2@", "@step=1", "-1@step=1", "2@step", "2@step=", "2@step=x", "2@step=1x", "2@call=0", "2@point=nowhere",
         "2@point=vote#0", "2@point=vote#", "2@point=vot", "2@after=0", "2@after=-1s", "2@random:", "2@random:1/0",
         "2@random:1/", "4294967295@step=1", "99999999999999999999@step=1", "2@step=99999999999999999999", "2 @step=1",
-        "2@after=1s+power", "2@step=1+", "2@step=1+power+power", "+power", "2@+power",
+        "2@after=1s+power", "2@step=1+", "2@step=1+power+power", "2@step=1+power+node", "2@after=1s+node", "+power", "2@+power",
     };
     bl_kill kill;
     bl_error err;
