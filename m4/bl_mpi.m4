@@ -20,6 +20,9 @@ AC_DEFUN([BL_MPI], [
 #error MPI 3 is needed
 #endif]], [[return PMPI_Init(0, 0);]])], [],
     [AC_MSG_ERROR([an MPI program does not link with $BL_MPICC (MPI 3 or newer is needed)])])
+  AC_LINK_IFELSE([AC_LANG_PROGRAM([[#include <mpi.h>]],
+      [[return PMPI_Isendrecv == 0 || PMPI_Allreduce_init == 0 || PMPI_Psend_init == 0 || PMPI_Comm_create_from_group == 0;]])],
+    [AC_DEFINE([BL_HAVE_MPI4], [1], [MPI has the calls of MPI 4])])
   bl_mpi_name="MPI"
   AC_COMPILE_IFELSE([AC_LANG_PROGRAM([[#include <mpi.h>
 #ifndef OPEN_MPI

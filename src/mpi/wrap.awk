@@ -33,8 +33,10 @@ function then(name, args, what, may_wait, replayed) {
     name = proto; sub(/^(int|double) /, "", name); sub(/\(.*/, "", name)
     params = proto; sub(/^[^(]*\(/, "", params); sub(/\)$/, "", params)
     short = name; sub(/^MPI_/, "", short)
-    if (out == "list") { print "CALL(" short ")"; next }
-    if (class == "special") next
+    if (class == "special" || class == "mpi4") {
+        if (out == "list" && class == "special") print "CALL(" short ")"
+        if (out == "list" || class == "special") next
+    } else if (out == "list") { print "CALL(" short ")"; next }
 
     args = ""; n = split(params, p, /, */)
     for (i = 1; i <= n; i++) {
@@ -45,6 +47,13 @@ function then(name, args, what, may_wait, replayed) {
     peer = params ~ /int dest,/ ? "dest" : "source"
     kind = peer == "dest" ? "BL_REQ_SEND" : "BL_REQ_RECV"
 
+    if (class == "mpi4") {
+        print "#ifdef BL_HAVE_MPI4\nBELAY_API " proto "\n{"
+        print "    if (bl_rt.on) bl_refuse(\"" name "\", " (params ~ /MPI_Comm comm/ ? "comm" : "MPI_COMM_NULL") ");"
+        print "    if (bl_rt.on && bl_rt.settings.logging != BL_LOGGING_NONE) bl_log_unlogged(\"" name "\");"
+        print "    return P" name "(" args ");\n}\n#endif\n"
+        next
+    }
     if (class == "isend") {
         print "static BL_APART int rarely_" short "(" params ");"
         print "BELAY_API " proto "\n{"
