@@ -57,6 +57,9 @@ void bl_local_remove(const bl_store *store, uint32_t rank, const char *name);
 int bl_local_create(const bl_store *store, const char *name, bl_error *err);
 int bl_local_keep(const bl_store *store, const char *name, int fd, int good, bl_error *err);
 
+/* Judged by what files are there, not by what is in them: is no more missing than can be made again? */
+int bl_parity_covers(const bl_store *store, uint32_t checkpoint);
+
 /* Bytes of a snapshot's file; BELAY_ERR_NONE. */
 int bl_snapshot_size(const bl_store *store, uint32_t rank, uint32_t checkpoint, uint64_t *bytes, bl_error *err);
 

@@ -47,6 +47,13 @@ void bl_rank_path(const bl_store *store, char path[BL_PATH], uint32_t rank, cons
     va_end(args);
 }
 
+void bl_rank_directory(const bl_store *store, uint32_t rank, char *path, size_t size)
+{
+    char base[BL_PATH];
+    bl_rank_base(store, base, rank);
+    snprintf(path, size, "%s/rank-%05u", base, rank);
+}
+
 /* Its directory on this node, and where that is for whoever looks for it. */
 static int make_local(bl_store *store, uint32_t rank, bl_error *err)
 {

@@ -182,3 +182,38 @@ int bl_parity_rebuild(bl_store *store, uint32_t checkpoint, int dry, bl_note *no
     if (rc == BELAY_OK && !done->groups) return bl_fail(err, BELAY_ERR_NONE, "checkpoint %" PRIu32 " has no parity", checkpoint);
     return rc;
 }
+
+/* 1: the rank has its snapshot; that and its parity. */
+static int has(const bl_store *store, uint32_t rank, uint32_t checkpoint, int *parity)
+{
+    bl_parity ignored;
+    uint64_t bytes;
+    bl_error err;
+    *parity = bl_parity_read(store, rank, checkpoint, &ignored, &err) == BELAY_OK;
+    return bl_snapshot_size(store, rank, checkpoint, &bytes, &err) == BELAY_OK;
+}
+
+static int group_covers(const bl_store *store, const bl_parity *group)
+{
+    uint32_t lost = 0;
+    int parity;
+    for (uint32_t m = 0; m < group->code.members; m++) lost += !has(store, group->member[m].rank, group->checkpoint, &parity) || !parity;
+    return lost <= group->code.parity;
+}
+
+int bl_parity_covers(const bl_store *store, uint32_t checkpoint)
+{
+    uint32_t ranks = store->job.ranks;
+    uint8_t *covered = calloc(ranks, 1);
+    int all = covered != NULL, parity;
+    for (uint32_t r = 0; all && r < ranks; r++) {
+        bl_parity group;
+        bl_error err;
+        if (covered[r] || bl_parity_read(store, r, checkpoint, &group, &err)) continue;
+        for (uint32_t m = 0; m < group.code.members; m++) covered[group.member[m].rank] = 1;
+        all = group_covers(store, &group);
+    }
+    for (uint32_t r = 0; all && r < ranks; r++) all = covered[r] || has(store, r, checkpoint, &parity);
+    free(covered);
+    return all;
+}

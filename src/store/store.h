@@ -69,6 +69,8 @@ int bl_store_join(bl_store *store, uint32_t incarnation, bl_error *err);
  * everybody.  After bl_store_join. */
 int bl_store_use_local(bl_store *store, uint32_t rank, const char *dir, bl_error *err);
 
+/* The directory that the snapshots of a rank are in. */
+void bl_rank_directory(const bl_store *store, uint32_t rank, char *path, size_t size);
 /* For an injected kill: removes what is in that directory, that of other ranks of the node included. */
 void bl_store_lose_local(const bl_store *store);
 

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,13 +37,18 @@ static bool usable(const bl_view *view, const bl_view_checkpoint *c)
     return good;
 }
 
+/* The newest whose loss with a node is made up for stays as well, whatever is newer. */
 static uint32_t find_cutoff(const bl_view *view, uint32_t keep)
 {
-    uint32_t kept = 0;
-    for (size_t k = view->count; k-- > 0;)
-        if (usable(view, &view->checkpoint[k]) && ++kept == keep)
-            return view->checkpoint[k].number;
-    return 0;
+    uint32_t kept = 0, cutoff = 0, with_parity = UINT32_MAX;
+    for (size_t k = view->count; k-- > 0;) {
+        const bl_view_checkpoint *c = &view->checkpoint[k];
+        if (with_parity == UINT32_MAX && c->state == BL_VIEW_GOOD && c->parities == view->job->ranks)
+            with_parity = c->number;
+        if (usable(view, c) && ++kept == keep)
+            cutoff = c->number;
+    }
+    return cutoff < with_parity ? cutoff : with_parity;
 }
 
 /* A checkpoint that was never committed will never be; a damaged record above the cutoff is a matter for a person. */
@@ -58,6 +64,7 @@ static bool file_needed(const collector *c, enum bl_file kind, uint32_t rank, ui
     const bl_view_checkpoint *checkpoint;
     switch (kind) {
     case BL_FILE_SNAPSHOT:
+    case BL_FILE_PARITY:
         if (c->oldest)
             return number >= c->oldest[rank];
         checkpoint = bl_view_find(c->view, number);
@@ -81,13 +88,14 @@ static int remove_file(void *context, enum bl_file kind, uint32_t rank, uint32_t
         return BELAY_OK;
     if (!c->args->dry_run && kind == BL_FILE_SNAPSHOT)
         rc = bl_snapshot_remove(c->view->store, rank, number, err);
-    else if (!c->args->dry_run && unlink(path) != 0)
+    else if (!c->args->dry_run && unlink(path) != 0 && !(kind == BL_FILE_PARITY && errno == ENOENT)) /* with its snapshot */
         rc = bl_fail_errno(err, "cannot remove %s", path);
     if (rc != BELAY_OK)
         return rc;
     c->bytes += bytes;
     switch (kind) {
     case BL_FILE_SNAPSHOT: c->snapshots++; break;
+    case BL_FILE_PARITY: break;
     case BL_FILE_TABLE: c->tables++; break;
     case BL_FILE_LATE: break;
     case BL_FILE_TEMPORARY: c->temporaries++; break;

@@ -35,8 +35,9 @@ static void row(const bl_view *view, bl_table *table, const bl_view_checkpoint *
     bl_table_cell(table, "%s", good ? bl_text_time(c->record.time_ns).s : "?");
     bl_table_cell(table, "%s", good ? bl_text_age(c->record.time_ns).s : "");
     bl_table_cell(table, "%s", bl_text_size(c->bytes).s);
-    bl_table_cell(table, "%u of %u", c->present, view->job->ranks);
-    bl_table_cell(table, "%s%s%s", bl_view_state_name(c->state), c->copies_differ ? ", one copy bad" : "",
+    bl_table_cell(table, "%u of %u%s", c->present, view->job->ranks, c->parities ? ", parity" : "");
+    bl_table_cell(table, "%s%s%s%s", bl_view_state_name(c->state), c->copies_differ ? ", one copy bad" : "",
+                  c->rebuildable ? ", a missing one can be made again" : "",
                   c == bl_view_restart(view) ? "  <- a restart begins here" : "");
 }
 
@@ -152,6 +153,8 @@ static json_t *json_checkpoint(const bl_view_checkpoint *c)
     bool decided = c->state == BL_VIEW_GOOD || c->state == BL_VIEW_ABORTED;
     json_t *out = json_pack("{s:I, s:s, s:I, s:I}", "checkpoint", (json_int_t)c->number, "record",
                             bl_view_state_name(c->state), "snapshots", (json_int_t)c->present, "bytes", (json_int_t)c->bytes);
+    if (out && c->parities)
+        json_object_update_new(out, json_pack("{s:I, s:b}", "parities", (json_int_t)c->parities, "rebuildable", c->rebuildable));
     if (out && decided)
         json_object_update_new(out, json_pack("{s:I, s:I, s:I, s:f, s:b}", "safe_point", (json_int_t)c->record.safe_point,
             "incarnation", (json_int_t)c->record.incarnation, "time_ns", (json_int_t)c->record.time_ns, "compute_seconds",

@@ -13,7 +13,7 @@
 #include "util/settings.h"
 
 static const bl_command *const commands[] = {
-    &bl_command_ls, &bl_command_show, &bl_command_verify, &bl_command_line, &bl_command_gc,
+    &bl_command_ls, &bl_command_show, &bl_command_verify, &bl_command_rebuild, &bl_command_line, &bl_command_gc,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -35,7 +35,7 @@ static void print_help(FILE *out)
                  "  run     start a job, watch it, and bring it back when ranks die\n"
                  "  replay  run one rank of a job with message logging again, alone, under a debugger if wanted\n");
     for (size_t k = 0; k < COMMANDS; k++)
-        fprintf(out, "  %-6s  %s\n", commands[k]->name, commands[k]->summary);
+        fprintf(out, "  %-7s %s\n", commands[k]->name, commands[k]->summary);
     fprintf(out, "  help    this text, or that of a command: belay help line\n\n"
                  "All but run and replay read what a job left in its job directory (--dir DIR, BELAY_DIR, or belay.d).\n"
                  "Exit status: 0 good, 1 damaged or not possible, 2 wrong usage or no such directory;\n"

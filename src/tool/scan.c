@@ -44,6 +44,8 @@ static bool classify(const char *name, bool quarantine, enum bl_file *kind, uint
         *kind = BL_FILE_QUARANTINED;
     else if (numbered(name, "ckpt-", ".h5", number))
         *kind = BL_FILE_SNAPSHOT;
+    else if (numbered(name, "parity-", "", number))
+        *kind = BL_FILE_PARITY;
     else if (numbered(name, "live-", "", number))
         *kind = BL_FILE_TABLE;
     else if (numbered(name, "late-", "", number))
@@ -76,6 +78,25 @@ static int scan_folder(scan *s, bool quarantine, bl_error *err)
     return rc;
 }
 
+/* Where the node of a rank keeps its snapshots, if not in the job directory: those, and what was put aside there. */
+static int scan_local(scan *s, const bl_store *store, bl_error *err)
+{
+    char here[sizeof s->path];
+    snprintf(here, sizeof here, "%s/rank-%05u", bl_store_dir(store), s->rank);
+    bl_rank_directory(store, s->rank, s->path, sizeof s->path);
+    if (strcmp(here, s->path) == 0)
+        return BELAY_OK;
+    int rc = scan_folder(s, false, err);
+    char *end = strrchr(s->path, '/');
+    snprintf(end, sizeof s->path - (size_t)(end - s->path), "/quarantine");
+    bool first = true; /* of the ranks that share it */
+    for (uint32_t rank = 0; first && rank < s->rank; rank++) {
+        bl_rank_directory(store, rank, here, sizeof here);
+        first = strncmp(here, s->path, (size_t)(end - s->path)) != 0 || strchr(here + (end - s->path) + 1, '/');
+    }
+    return rc == BELAY_OK && first ? scan_folder(s, true, err) : rc;
+}
+
 int bl_scan(const bl_store *store, bl_found *found, void *context, bl_error *err)
 {
     scan s = {.found = found, .context = context};
@@ -85,6 +106,8 @@ int bl_scan(const bl_store *store, bl_found *found, void *context, bl_error *err
         s.rank = rank;
         snprintf(s.path, sizeof s.path, "%s/rank-%05u", dir, rank);
         rc = scan_folder(&s, false, err);
+        if (rc == BELAY_OK)
+            rc = scan_local(&s, store, err);
     }
     static const char *const other[] = {"", "/commit", "/quarantine"};
     for (size_t k = 0; rc == BELAY_OK && k < sizeof other / sizeof *other; k++) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/parity.h"
 #include "tool/text.h"
 #include "tool/tool.h"
 #include "tool/view.h"
@@ -68,6 +69,19 @@ static int sizes_of(const bl_view *view, const bl_view_checkpoint *c, uint64_t *
     return bl_scan(view->store, note_size, &s, err);
 }
 
+static void print_redundancy(const bl_view *view, const bl_view_checkpoint *c)
+{
+    bl_parity group;
+    bl_error err;
+    for (uint32_t rank = 0; rank < view->job->ranks && c->parities; rank++) {
+        if (bl_parity_read(view->store, rank, c->number, &group, &err) != BELAY_OK)
+            continue;
+        printf("  redundancy  parity with %u of %u: of the %u ranks of a group %u may lose %s files\n", c->parities, view->job->ranks,
+               group.code.members, group.code.parity, group.code.parity == 1 ? "its" : "their");
+        return;
+    }
+}
+
 static void print_record(const bl_view *view, const bl_view_checkpoint *c, const bl_snapshot *snapshot)
 {
     const bl_commit_record *record = &c->record;
@@ -89,7 +103,9 @@ static void print_record(const bl_view *view, const bl_view_checkpoint *c, const
         printf("  record      good, %s\n", c->copies_differ ? "but one of its two copies is not (belay verify --repair)"
                                                             : "both copies equal");
     }
-    printf("  snapshots   %u of %u, %s\n", c->present, view->job->ranks, bl_text_size(c->bytes).s);
+    printf("  snapshots   %u of %u, %s%s\n", c->present, view->job->ranks, bl_text_size(c->bytes).s,
+           c->rebuildable ? "; what is missing can be made again (belay rebuild; a restart does it)" : "");
+    print_redundancy(view, c);
 }
 
 static int print_variables(const bl_snapshot *snapshot, bl_error *err)

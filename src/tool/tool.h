@@ -35,7 +35,7 @@ typedef struct bl_command {
     int (*run)(const bl_args *args, bl_error *err);
 } bl_command;
 
-extern const bl_command bl_command_ls, bl_command_show, bl_command_verify, bl_command_line, bl_command_gc;
+extern const bl_command bl_command_ls, bl_command_show, bl_command_verify, bl_command_rebuild, bl_command_line, bl_command_gc;
 
 /* The exit status that belongs to an error. */
 int bl_exit_of(const bl_error *err);

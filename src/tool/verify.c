@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "store/late.h"
+#include "store/parity.h"
 #include "tool/journals.h"
 #include "tool/text.h"
 #include "tool/tool.h"
@@ -73,11 +74,47 @@ static bool retired(const verifier *v, uint32_t number)
     return rc == BELAY_ERR_NONE;
 }
 
+static void tell_repair(void *context, const char *sentence)
+{
+    const verifier *v = context;
+    if (!v->list)
+        printf("%s\n", sentence);
+}
+
+/* Before anything is judged. */
+static void repair_files(verifier *v, const bl_view_checkpoint *c)
+{
+    bl_error err = {0, ""};
+    bl_rebuilt done;
+    if (!v->args->repair || c->state != BL_VIEW_GOOD || !c->parities)
+        return;
+    int rc = bl_parity_rebuild(v->view->store, c->number, 0, tell_repair, v, &done, &err);
+    v->repaired += done.snapshots + done.parities;
+    if (rc != BELAY_OK && rc != BELAY_ERR_NONE)
+        damage(v, "checkpoint %u cannot be rebuilt: %s", c->number, err.text);
+}
+
+static bool can_be_rebuilt(const verifier *v, const bl_view_checkpoint *c)
+{
+    bl_error err = {0, ""};
+    bl_rebuilt done;
+    return bl_parity_rebuild(v->view->store, c->number, 1, NULL, NULL, &done, &err) == BELAY_OK && !done.lost;
+}
+
+static void verify_parity(verifier *v, const bl_view_checkpoint *c, uint32_t rank)
+{
+    bl_error err = {0, ""};
+    int rc = bl_parity_verify(v->view->store, rank, c->number, &err);
+    if (rc != BELAY_OK && !retired(v, c->number))
+        damage(v, "checkpoint %u, rank %u: %s", c->number, rank, err.text);
+}
+
 /* A checkpoint that a restart cannot use becomes DAMAGED.  Returns how much was verified, for the summary. */
 static bool verify_checkpoint(verifier *v, bl_view_checkpoint *c)
 {
     uint64_t before = v->damaged;
     verify_record(v, c);
+    repair_files(v, c);
     bool usable = c->state == BL_VIEW_GOOD;
     for (uint32_t rank = 0; c->state == BL_VIEW_GOOD && rank < v->view->job->ranks; rank++) {
         bl_error err = {0, ""};
@@ -89,6 +126,13 @@ static bool verify_checkpoint(verifier *v, bl_view_checkpoint *c)
             break;
         }
         damage(v, "checkpoint %u, rank %u: %s", c->number, rank, err.text);
+    }
+    for (uint32_t rank = 0; c->state == BL_VIEW_GOOD && c->parities && rank < v->view->job->ranks; rank++)
+        verify_parity(v, c, rank);
+    if (c->state == BL_VIEW_GOOD && c->parities && v->damaged > before && !v->args->repair && can_be_rebuilt(v, c)) {
+        if (!v->list)
+            printf("checkpoint %u: all of that can be made again from its redundancy: belay verify %u --repair; a restart does the same\n", c->number, c->number);
+        return true; /* a restart does it */
     }
     if (c->state == BL_VIEW_GOOD && !usable)
         c->state = BL_VIEW_DAMAGED;
@@ -108,12 +152,13 @@ static int verify_one(verifier *v, bl_view_checkpoint *c, json_t *all, bl_error 
 {
     if (all && !(v->list = json_array()))
         return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for JSON");
+    uint64_t before = v->damaged;
     bool usable = verify_checkpoint(v, c);
     if (all)
         return add_to_json(v, c, usable, all, err);
-    if (usable)
-        printf("checkpoint %u: verified, %s, %s\n", c->number, bl_text_count(v->view->job->ranks, "snapshot").s,
-               bl_text_size(c->bytes).s);
+    if (usable && v->damaged == before)
+        printf("checkpoint %u: verified, %s%s, %s\n", c->number, bl_text_count(v->view->job->ranks, "snapshot").s,
+               c->parities ? " and their redundancy" : "", bl_text_size(c->bytes).s);
     else if (c->state == BL_VIEW_ABORTED || c->state == BL_VIEW_INCOMPLETE)
         printf("checkpoint %u: %s, a restart does not use it\n", c->number, bl_view_state_name(c->state));
     return BELAY_OK;
@@ -259,6 +304,16 @@ static int verify_own(verifier *v, json_t *all, bl_error *err)
     return BELAY_OK;
 }
 
+/* It makes its parity itself, and would find half of it made. */
+static int refuse_running(const bl_view *view, bl_error *err)
+{
+    bl_live_header who;
+    if (bl_view_alive(view, &who) != BL_ALIVE_HERE)
+        return BELAY_OK;
+    return bl_fail(err, BELAY_ERR_REFUSED, "the job in %s is running (rank %u is process %d); repair it when it has ended", bl_store_dir(view->store),
+                   who.rank, (int)who.pid);
+}
+
 static int verify(verifier *v, json_t *all, bl_error *err)
 {
     if (v->view->independent)
@@ -268,6 +323,8 @@ static int verify(verifier *v, json_t *all, bl_error *err)
     int rc = BELAY_OK;
     if (word && strcmp(word, "all") != 0)
         rc = bl_view_named(v->view, word, &only, err);
+    if (rc == BELAY_OK && v->args->repair)
+        rc = refuse_running(v->view, err);
     if (rc == BELAY_OK && v->args->repair)
         rc = bl_store_join(v->view->store, v->view->job->incarnation, err);
     for (size_t k = 0; rc == BELAY_OK && k < v->view->count; k++)
@@ -295,6 +352,30 @@ static int run(const bl_args *args, bl_error *err)
     return v.damaged ? BL_EXIT_BAD : BL_EXIT_OK;
 }
 
+static int rebuild(const bl_args *args, bl_error *err)
+{
+    bl_args repair = *args;
+    repair.repair = true;
+    return run(&repair, err);
+}
+
+const bl_command bl_command_rebuild = {
+    .name = "rebuild",
+    .summary = "make lost or damaged files again from their redundancy",
+    .usage = "usage: belay rebuild [CHECKPOINT|all] [--dir DIR] [--json]\n"
+             "\n"
+             "Does what a restart would do first: makes snapshots and parity that are missing or damaged again from those of\n"
+             "the other ranks of their group, and checks every byte; and what belay verify --repair does, which it is.  With\n"
+             "local-dir the directories of all nodes have to be seen from here; else start the job, which needs no such thing.\n"
+             "Exit status: 0 all is whole, 1 something is missing for good, 2 wrong usage or no such job directory.\n"
+             "\n"
+             "  --dir DIR  the job directory (default: BELAY_DIR, or belay.d)\n"
+             "  --json     for programs\n",
+    .options = "dj",
+    .takes_word = true,
+    .run = rebuild,
+};
+
 const bl_command bl_command_verify = {
     .name = "verify",
     .summary = "read and check everything: commit records, snapshots, digests",
@@ -304,7 +385,8 @@ const bl_command bl_command_verify = {
              "the digests; where each rank checkpoints on its own, all snapshots and late files.  One line for each damaged\n"
              "thing.  Exit status: 0 all good, 1 something is damaged, 2 wrong usage or no such job directory.\n"
              "\n"
-             "  --repair   make the two copies of a commit record equal again where one is good\n"
+             "  --repair   make the two copies of a commit record equal again where one is good, and make snapshots and\n"
+             "             parity again from their redundancy; not while the job runs\n"
              "  --dir DIR  the job directory (default: BELAY_DIR, or belay.d)\n"
              "  --json     for programs\n",
     .options = "Rdj",

@@ -1,3 +1,4 @@
+#include "store/parity.h"
 #include "tool/view.h"
 
 #include <stdio.h>
@@ -147,6 +148,13 @@ static int note_file(void *context, enum bl_file kind, uint32_t rank, uint32_t n
             entry->bytes += bytes;
         }
         break;
+    case BL_FILE_PARITY:
+        rc = entry_of(view, number, &entry, err);
+        if (rc == BELAY_OK) {
+            entry->parities++;
+            entry->bytes += bytes;
+        }
+        break;
     case BL_FILE_TABLE:
         view->tables++;
         if (number > view->newest_table)
@@ -208,6 +216,10 @@ int bl_view_load(const char *dir, bl_view *view, bl_error *err)
     if (view->files > 1)
         qsort(view->file, view->files, sizeof *view->file, by_place);
     view->independent = is_independent(view);
+    for (size_t k = 0; k < view->count; k++) {
+        bl_view_checkpoint *c = &view->checkpoint[k];
+        c->rebuildable = c->state == BL_VIEW_GOOD && c->present < view->job->ranks && c->parities > 0 && bl_parity_covers(view->store, c->number);
+    }
     return BELAY_OK;
 }
 
@@ -224,7 +236,7 @@ void bl_view_free(bl_view *view)
 const bl_view_checkpoint *bl_view_restart(const bl_view *view)
 {
     for (size_t k = view->count; k-- > 0;)
-        if (view->checkpoint[k].state == BL_VIEW_GOOD && view->checkpoint[k].present == view->job->ranks)
+        if (view->checkpoint[k].state == BL_VIEW_GOOD && (view->checkpoint[k].present == view->job->ranks || view->checkpoint[k].rebuildable))
             return &view->checkpoint[k];
     return NULL;
 }

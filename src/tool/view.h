@@ -27,7 +27,9 @@ typedef struct bl_view_checkpoint {
     bl_commit_record record; /* of GOOD and ABORTED */
     bool copies_differ;      /* the two copies of the record are not the same bytes */
     uint32_t present;        /* ranks with a snapshot file */
-    uint64_t bytes;          /* of these files together */
+    uint32_t parities;       /* ranks with a file of parity */
+    bool rebuildable;        /* snapshots are missing, but redundancy makes up for it */
+    uint64_t bytes;          /* of these files together, parity included */
     char note[512];
 } bl_view_checkpoint;
 
@@ -51,7 +53,7 @@ typedef struct bl_view {
 int bl_view_load(const char *dir, bl_view *view, bl_error *err);
 void bl_view_free(bl_view *view);
 
-/* The newest committed checkpoint with a good record and a snapshot of every rank: what a restart tries first; or NULL. */
+/* The newest committed checkpoint with a good record and a snapshot of every rank, or redundancy that makes up for what is missing: what a restart tries first; or NULL. */
 const bl_view_checkpoint *bl_view_restart(const bl_view *view);
 
 /* The files of a rank: file[*from] to file[*end - 1]. */
@@ -75,7 +77,7 @@ enum bl_alive { BL_ALIVE_NO, BL_ALIVE_HERE, BL_ALIVE_ELSEWHERE };
 enum bl_alive bl_view_alive(const bl_view *view, bl_live_header *who);
 
 /* Every file below the job directory that belongs to Belay, one call each; `number` is its checkpoint or incarnation. */
-enum bl_file { BL_FILE_SNAPSHOT, BL_FILE_TABLE, BL_FILE_LATE, BL_FILE_TEMPORARY, BL_FILE_QUARANTINED };
+enum bl_file { BL_FILE_SNAPSHOT, BL_FILE_PARITY, BL_FILE_TABLE, BL_FILE_LATE, BL_FILE_TEMPORARY, BL_FILE_QUARANTINED };
 typedef int bl_found(void *context, enum bl_file kind, uint32_t rank, uint32_t number, const char *path, uint64_t bytes,
                      bl_error *err);
 int bl_scan(const bl_store *store, bl_found *found, void *context, bl_error *err);

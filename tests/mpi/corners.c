@@ -3,6 +3,8 @@
  *
  *     corners WAY...
  */
+#include "config.h"
+
 #include <arpa/inet.h>
 #include <mpi.h>
 #include <netinet/in.h>
@@ -547,6 +549,29 @@ static void joined(void)
     MPI_Barrier(MPI_COMM_WORLD);
 }
 
+/* Of MPI 4. */
+#ifdef BL_HAVE_MPI4
+static void isendrecv(void)
+{
+    int word = rank, got = -1;
+    MPI_Request both;
+    MPI_Isendrecv(&word, 1, MPI_INT, (rank + 1) % ranks, 54, &got, 1, MPI_INT, (rank + ranks - 1) % ranks, 54, MPI_COMM_WORLD, &both);
+    MPI_Wait(&both, MPI_STATUS_IGNORE);
+    if (got != (rank + ranks - 1) % ranks) fail("MPI_Isendrecv has brought something else");
+}
+
+static void barrier_init(void)
+{
+    MPI_Request barrier;
+    MPI_Barrier_init(MPI_COMM_WORLD, MPI_INFO_NULL, &barrier);
+    for (int i = 0; i < 3; i++) {
+        MPI_Start(&barrier);
+        MPI_Wait(&barrier, MPI_STATUS_IGNORE);
+    }
+    MPI_Request_free(&barrier);
+}
+#endif
+
 /* --- */
 
 static void clean(void)
@@ -564,6 +589,9 @@ int main(int argc, char **argv)
         { "nobody", nobody }, { "in_place", in_place }, { "nothing_in_it", nothing_in_it }, { "shared_files", shared_files },
         { "made_at_once", made_at_once }, { "mixed_levels", mixed_levels }, { "spawned", spawned }, { "port", port },
         { "joined", joined },
+#ifdef BL_HAVE_MPI4
+        { "isendrecv", isendrecv }, { "barrier_init", barrier_init },
+#endif
     };
     const char *first = argc > 1 ? argv[1] : "", *number = getenv("OMPI_COMM_WORLD_RANK");
     int level, multiple = !strcmp(first, "made_at_once") || (!strcmp(first, "mixed_levels") && number && !strcmp(number, "0"));

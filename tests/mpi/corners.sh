@@ -41,6 +41,13 @@ refused() {
 refused spawned MPI_Comm_spawn 0
 check "spawned: the new processes are not of this job" test "$(count '^child [01]: recover 0 checkpoint 0')" = 2
 refused joined MPI_Comm_join 0 1
+if grep -q '^#define BL_HAVE_MPI4 1' "$build/config.h"; then
+    refused isendrecv MPI_Isendrecv 0
+    refused barrier_init MPI_Barrier_init 0
+    run logged --max-restarts 0 --every never --stable process --checkpoint independent --logging pessimistic "$programs/corners" isendrecv
+    check "with logging MPI_Isendrecv ends the job by name" says 'MPI_Isendrecv: with logging=pessimistic it cannot be repeated'
+    check "with logging MPI_Isendrecv: exit status 1" ended 1
+fi
 refused port MPI_Comm_accept 0
 check "port: who connects says so too" test "$(count '^belay: rank 2: MPI_Comm_connect: from here on no')" = 1
 summary
