@@ -95,9 +95,10 @@ static int anybody(int mine)
 }
 
 /* Collective: what is missing or damaged of a committed checkpoint is made again, if its redundancy allows. */
-static int mend(uint32_t checkpoint, const bl_digest *digest, int rc, bl_error *err)
+static int mend(uint32_t checkpoint, const bl_digest *digest, int rc, int *given_up, bl_error *err)
 {
-    if (rc == BELAY_ERR_DAMAGED || rc == BELAY_ERR_FOREIGN) {
+    *given_up = rc == BELAY_ERR_DAMAGED || rc == BELAY_ERR_FOREIGN;
+    if (*given_up) {
         bl_close_reader();
         bl_give_up_snapshot(checkpoint, err);
     }
@@ -111,14 +112,14 @@ static int try_line(const candidate *c, bl_digest *digests, bl_error *err)
     bl_digest mine = { 0, 0 };
     PMPI_Scatter(digests, 2, MPI_UINT64_T, &mine, 2, MPI_UINT64_T, 0, bl_rt.private_comm);
     bl_redundancy_fetch(c->checkpoint);
-    int rc = bl_open_and_verify(c->checkpoint, &mine, err), worst;
-    if (anybody(bl_past_survivable(rc)) || bl_rt.settings.levels) rc = mend(c->checkpoint, &mine, rc, err);
+    int rc = bl_open_and_verify(c->checkpoint, &mine, err), worst, given_up = 0;
+    if (anybody(bl_past_survivable(rc)) || bl_rt.settings.levels) rc = mend(c->checkpoint, &mine, rc, &given_up, err);
     /* Codes are negative; one that is not survivable counts as worse than any damage. */
     int badness = rc == BELAY_OK ? 0 : bl_past_survivable(rc) ? 1 : 2;
     PMPI_Allreduce(&badness, &worst, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
     if (badness == 1) {
         bl_close_reader();
-        bl_give_up_snapshot(c->checkpoint, err);
+        if (!given_up) bl_give_up_snapshot(c->checkpoint, err);
     }
     if (badness == 2) {
         err->code = rc;
@@ -128,15 +129,45 @@ static int try_line(const candidate *c, bl_digest *digests, bl_error *err)
     return worst ? BELAY_ERR_DAMAGED : BELAY_OK;
 }
 
+/* What a node has may come back with it, and then nothing is lost: so it is not begun anew over that. */
+static void nothing_to_restore(uint32_t newest, bl_error *err)
+{
+    if (bl_rt.rank) return;
+    bl_fail(err, BELAY_ERR_REFUSED, "no checkpoint in %s can be restored (checkpoint %" PRIu32 " is the newest), since more nodes are missing than its redundancy makes up for; "
+            "when they are back start the job again, or start it anew with --fresh", bl_rt.settings.dir, newest);
+    bl_end_job(err);
+}
+
+/* Their records must not count among the `keep` newest: that would retire the one we are falling back to. */
+static void give_up_records(uint32_t from, uint32_t below, bl_error *err)
+{
+    uint32_t *numbers;
+    size_t count;
+    if (bl_rt.rank || from == UINT32_MAX) return;
+    int rc = bl_commit_list(bl_rt.store, &numbers, &count, err);
+    for (size_t k = 0; rc == BELAY_OK && k < count; k++)
+        if (numbers[k] <= from && numbers[k] > below) rc = bl_commit_quarantine(bl_rt.store, numbers[k], err);
+    if (rc) bl_end_job(err);
+    free(numbers);
+}
+
 static int choose(bl_error *err)
 {
-    uint32_t below = UINT32_MAX;
+    uint32_t below = UINT32_MAX, newest = UINT32_MAX; /* newest: of those that could not be restored */
     for (;;) {
         bl_digest *digests = NULL;
         candidate c = { 0 };
         if (bl_rt.rank == 0) c = propose(below, &digests, err);
         PMPI_Bcast(&c, (int)sizeof c, MPI_BYTE, 0, bl_rt.private_comm);
-        if (c.rc == BELAY_ERR_NONE) return BELAY_OK; /* from the start */
+        if (c.rc == BELAY_ERR_NONE) { /* from the start */
+            if (newest != UINT32_MAX && bl_rt.settings.local_dir[0]) {
+                nothing_to_restore(newest, err);
+                PMPI_Barrier(bl_rt.private_comm); /* rank 0 ends the job */
+            }
+            give_up_records(newest, 0, err);
+            if (newest != UINT32_MAX && bl_rt.rank == 0) bl_say("no checkpoint can be restored: from the start");
+            return BELAY_OK;
+        }
         if (c.rc != BELAY_OK) {
             if (bl_rt.rank == 0) bl_end_job(err);
             PMPI_Barrier(bl_rt.private_comm); /* rank 0 ends the job */
@@ -147,15 +178,13 @@ static int choose(bl_error *err)
         if (rc == BELAY_OK) {
             bl_rt.checkpoint = c.checkpoint;
             bl_redundancy_restored(c.checkpoint);
+            give_up_records(newest, c.checkpoint, err);
             bl_rt.compute_base_s = bl_rt.compute_s = c.compute_s;
             return BELAY_OK;
         }
         below = c.checkpoint;
-        if (bl_rt.rank == 0) {
-            /* Its record must not count among the `keep` newest: that would retire the one we are falling back to. */
-            if (bl_commit_quarantine(bl_rt.store, c.checkpoint, err)) bl_end_job(err);
-            bl_say("falling back to the checkpoint before %" PRIu32, c.checkpoint);
-        }
+        if (newest == UINT32_MAX) newest = c.checkpoint;
+        if (bl_rt.rank == 0) bl_say("falling back to the checkpoint before %" PRIu32, c.checkpoint);
     }
 }
 

@@ -30,11 +30,20 @@ run often $every --max-restarts 30 --redundancy xor:4 --failure-domain 1 --local
 check "often: same result" same_result
 check "often: five times" restarts 5
 
-# Beyond the promise: the checkpoint before has lost as much, so from the start, and it is said why.
-run beyond $every --redundancy xor:4 --failure-domain 1 --local-dir "$nodes/%d" --kill 1@step=57+node --kill 2@step=57+node "$heat2d"
+# Beyond the promise: it is said why, and not begun anew over what may come back with its nodes; then nothing is lost.
+run beyond $every --redundancy xor:4 --failure-domain 1 --local-dir "$nodes/%d" --max-restarts 0 --kill 1@step=57 "$heat2d"
+job=$(sed -n 's/.*"job": "\([0-9a-f]*\)".*/\1/p' "$scratch/beyond/job.json")
+mkdir "$scratch/down"
+for node in 1 2; do mv "$nodes/$node/belay-$job" "$scratch/down/$node"; done
+run beyond $every --redundancy xor:4 --failure-domain 1 --local-dir "$nodes/%d" "$heat2d"
 check "beyond: says what is missing" says "rank [12]: its snapshot of checkpoint 5 cannot be made again: more is lost in its group than the 1 its parity makes up for"
-check "beyond: same result, from the start" same_result
-check "beyond: exit status 0" ended 0
+check "beyond: refused" says 'no checkpoint in .*beyond can be restored (checkpoint 5 is the newest), since more nodes are missing'
+check "beyond: exit status 1" ended 1
+check "beyond: no step is made" not says 'heat2d: step'
+for node in 1 2; do rm -r "$nodes/$node/belay-$job" && mv "$scratch/down/$node" "$nodes/$node/belay-$job"; done
+run beyond $every --redundancy xor:4 --failure-domain 1 --local-dir "$nodes/%d" "$heat2d"
+check "beyond: the nodes are back: from there" says 'resumed from checkpoint 5'
+check "beyond: same result" same_result
 
 # The level before: each third checkpoint is protected against two losses, the others against one.
 run levels $every --keep 1 --redundancy "xor:4,rs:2+2/3" --failure-domain 1 --local-dir "$nodes/%d" --kill 1@step=57+node --kill 2@step=57+node "$heat2d"
