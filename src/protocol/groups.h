@@ -11,10 +11,10 @@
 
 enum { BL_GROUPS_MOST = 64 }; /* members of a group */
 
-/* group[r] of rank r, 0 to *groups - 1 (`order` is room to work in, [ranks] too): as many groups as have `members` ranks each (with what is left over some have more), none
+/* group[r] of rank r, 0 to *groups - 1 (domain[r] < ranks; `place` is room to work in, [ranks] too): as many groups as have `members` ranks each (with what is left over some have more), none
  * with two ranks of one domain.  A group survives the loss of `parity` of its members; parity < members.
  * BELAY_ERR_REFUSED with the reason, and with what is possible, when domain[0..ranks-1] does not allow it. */
-int bl_groups_form(uint32_t ranks, const uint32_t *domain, uint32_t members, uint32_t parity, uint32_t *order, uint32_t *group,
+int bl_groups_form(uint32_t ranks, const uint32_t *domain, uint32_t members, uint32_t parity, uint32_t *place, uint32_t *group,
                    uint32_t *groups, bl_error *err);
 
 #endif
