@@ -10,7 +10,7 @@
 #include "protocol/groups.h"
 #include "store/parity.h"
 
-enum { CHUNK_MOST = 1 << 20, CHUNK_LEAST = 16 << 10, BUFFERS_MOST = 64 << 20 };
+enum { CHUNK_MOST = 256 << 10, CHUNK_LEAST = 16 << 10, BUFFERS_MOST = 16 << 20 }; /* small: what is in the caches is not fetched again */
 
 typedef struct level {
     MPI_Comm comm;           /* of the group */
@@ -22,6 +22,8 @@ static struct redundancy {
     unsigned levels;
     uint64_t committed;      /* in this incarnation */
     uint32_t *domain;        /* [ranks] */
+    char *buffers;           /* [buffer_bytes] they stay: new memory costs more than what is done in it */
+    size_t buffer_bytes;
 } red;
 
 static uint32_t ranks(void)
@@ -107,6 +109,7 @@ void bl_redundancy_free(void)
 {
     for (unsigned k = 0; k < red.levels; k++) PMPI_Comm_free(&red.level[k].comm);
     free(red.domain);
+    free(red.buffers);
     memset(&red, 0, sizeof red);
 }
 
@@ -175,7 +178,12 @@ static int make_room(exchange *x)
     uint64_t mine = x->chunk, least;
     PMPI_Allreduce(&mine, &least, 1, MPI_UINT64_T, MPI_MIN, x->comm);
     x->chunk = (size_t)least;
-    x->buffers = malloc(buffers * x->chunk);
+    if (red.buffer_bytes < buffers * x->chunk) {
+        free(red.buffers);
+        red.buffers = malloc(buffers * x->chunk);
+        red.buffer_bytes = red.buffers ? buffers * x->chunk : 0;
+    }
+    x->buffers = red.buffers;
     x->request = malloc((x->receives + x->sends + 1) * sizeof *x->request);
     if (!x->buffers || !x->request) return -1;
     x->sum = x->buffers;
@@ -213,12 +221,16 @@ static void one_chunk(exchange *x, uint64_t at)
     for (uint32_t s = 0; s < code->members; s++) {
         stripe *p = &x->stripe[s];
         if (!p->is_target) continue;
-        memset(x->sum, 0, bytes);
+        const char *sum = p->in; /* of one symbol, as it is */
+        if (segments_of(x) > 1 || p->coefficient[0] != 1) {
+            memset(x->sum, 0, bytes);
+            sum = x->sum;
+        }
         for (uint32_t i = 0; i < segments_of(x); i++) {
             PMPI_Wait(&p->coming[i], MPI_STATUS_IGNORE);
-            bl_erasure_add(p->coefficient[i], p->in + i * x->chunk, x->sum, bytes);
+            if (sum == x->sum) bl_erasure_add(p->coefficient[i], p->in + i * x->chunk, x->sum, bytes);
         }
-        note(x, bl_symbols_put(x->symbols, s, at, x->sum, bytes, x->rc == BELAY_OK ? x->err : &ignored));
+        note(x, bl_symbols_put(x->symbols, s, at, sum, bytes, x->rc == BELAY_OK ? x->err : &ignored));
     }
     PMPI_Waitall((int)x->sends, x->request + x->receives, MPI_STATUSES_IGNORE);
 }
@@ -261,7 +273,6 @@ static int make_missing(MPI_Comm comm, const bl_parity *parity, const uint8_t *h
     if (x->symbols && rc == BELAY_OK) rc = bl_symbols_finish(x->symbols, err);
     else if (x->symbols) bl_symbols_cancel(x->symbols);
     if (!all_of(comm, rc == BELAY_OK) && rc == BELAY_OK) rc = elsewhere(err);
-    free(x->buffers);
     free(x->request);
     free(x);
     return rc;

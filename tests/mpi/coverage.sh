@@ -10,7 +10,7 @@ tab=$(printf '\t')
 ${AWK:-awk} -f "$src/src/mpi/coverage.awk" "$src/src/mpi/calls.def" "$src/src/mpi/others.def" >"$scratch/page"
 check "doc/mpi-coverage.md is up to date" cmp "$scratch/page" "$src/doc/mpi-coverage.md"
 
-sed -n "s/^[a-z]*${tab}[a-z]* \(MPI_[A-Za-z_]*\)(.*/\1/p" "$src/src/mpi/calls.def" | sort >"$scratch/wrapped"
+sed -n "s/^[a-z0-9]*${tab}[a-z]* \(MPI_[A-Za-z_]*\)(.*/\1/p" "$src/src/mpi/calls.def" | sort >"$scratch/wrapped"
 sed -n "/^#/!s/.*${tab}//p" "$src/src/mpi/others.def" | tr ' ' '\n' | sort >"$scratch/others"
 sort "$scratch/wrapped" "$scratch/others" >"$scratch/table"
 uniq -d "$scratch/table" >"$log"
