@@ -65,17 +65,18 @@ static void stop_cleanly(void)
 static int attend_together(uint64_t safe_point, belay_status *status)
 {
     int rc = BELAY_OK, closes = bl_due_closes(&bl_rt.due, safe_point);
+    if (bl_coordinated_pending()) status->taken = bl_coordinated_go_on();
     if (safe_point < bl_rt.due.next) return BELAY_OK;
     if (closes) close_round(safe_point);
     enum bl_wish here = bl_due_at(&bl_rt.due, safe_point, bl_ticks_ns(), closes ? &bl_rt.outcome : NULL,
                                   (enum bl_wish)bl_rt.asked, &bl_rt.vote);
     if (here != BL_WISH_NONE) {
         int64_t began = bl_ticks_ns();
-        rc = bl_coordinated_take(safe_point);
+        rc = bl_coordinated_take(safe_point, here == BL_WISH_STOP);
         double held = bl_seconds(bl_ticks_ns() - began);
         bl_due_done(&bl_rt.due, bl_ticks_ns(), held, rc == BELAY_OK);
         if (rc == BELAY_OK && here == BL_WISH_STOP) stop_cleanly();
-        status->taken = rc == BELAY_OK;
+        status->taken |= rc == BELAY_OK && !bl_coordinated_pending();
         status->blocked_seconds = held;
     }
     if (bl_rt.due.round_opened == safe_point)
@@ -101,7 +102,7 @@ static int attend(uint64_t safe_point, belay_status *status)
     if (!bl_rt.compute_since_ns) first_safe_point(safe_point);
 
     int rc = independent() ? bl_independent_attend(safe_point, status) : attend_together(safe_point, status);
-    bl_rt.attention = independent() ? bl_independent_attention() : bl_rt.due.next;
+    bl_rt.attention = independent() ? bl_independent_attention() : bl_coordinated_pending() ? safe_point + 1 : bl_rt.due.next;
     if (bl_rt.kill_step > safe_point && bl_rt.kill_step < bl_rt.attention) bl_rt.attention = bl_rt.kill_step;
     return rc;
 }

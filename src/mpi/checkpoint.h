@@ -1,5 +1,6 @@
 /* checkpoint.h - what the files about taking checkpoints share.
  *
+ *   stage.c         a copy of the state, and a thread that writes it
  *   checkpoint.c    safe points: what is due at this one
  *   coordinated.c   one checkpoint of all ranks, decided in two phases
  *   independent.c   a rank's own checkpoint, and the line the job restarts from
@@ -34,9 +35,17 @@ typedef struct bl_cut {   /* this rank's part of a checkpoint */
 } bl_cut;
 
 /* --- snapshot.c --- */
+typedef struct bl_gathered {     /* a snapshot that can be written, by any thread */
+    bl_snapshot snapshot;
+    bl_channel *channels;
+    bl_collectives *collectives;
+    bl_dependency *dependencies;
+} bl_gathered;
+int bl_cut_gather(bl_cut *cut, bl_gathered *gathered, bl_error *err); /* to be released in any case */
+void bl_cut_release(bl_gathered *gathered);
 int bl_cut_write(bl_cut *cut, bl_error *err);
 void bl_cut_stable(const bl_cut *cut);           /* it exists: the next interval begins at its counters */
-void bl_cut_tell(const bl_cut *cut, double seconds);
+void bl_cut_tell(const bl_cut *cut, double seconds, double held); /* held: of these, it held up the program */
 double bl_useful_seconds(void);                  /* of the job up to here, over all incarnations */
 
 /* Says why there is no checkpoint at `safe_point`, and remembers it for belay_strerror; returns BELAY_ERR_PENDING. */
@@ -44,13 +53,35 @@ int bl_cut_refuse(uint64_t safe_point, const char *reason, const char *advice);
 int bl_cut_refuse_outstanding(uint64_t safe_point); /* because of what is outstanding here */
 static inline int bl_cut_obstructed(void) { return bl_rt.active || bl_rt.refused; }
 
+/* --- stage.c: the state copied, and written from the copy while the program goes on --- */
+typedef struct bl_copy {         /* of all variables; its memory stays from one copy to the next */
+    bl_variable *variable;
+    unsigned variables, room;
+    char *data;
+    size_t bytes, size;          /* used; there */
+} bl_copy;
+int bl_copy_variables(bl_copy *copy); /* 0; -1: out of memory */
+void bl_copy_free(bl_copy *copy);
+
+int bl_stage_init(bl_error *err);                /* in MPI_Init: refuses what it cannot do */
+void bl_stage_prepare(void);                     /* memory for the variables that are protected now, touched in a thread */
+int bl_stage_begin(bl_cut *cut, bl_error *err);  /* copies; the cut's moment is the copy until bl_stage_end */
+int bl_stage_done(bl_cut *cut, int *rc, bl_error *err); /* 1: written, or not, as *rc says */
+void bl_stage_end(bl_cut *cut);
+void bl_stage_before_rename(void (*hook)(void)); /* as bl_store_before_rename, for the thread */
+void bl_stage_free(void);
+
 /* Waiting without using the processor; `turn` counts from 0. */
 void bl_pause_briefly(unsigned turn);
 
 /* --- coordinated.c --- */
 int bl_coordinated_init(bl_error *err);
 void bl_coordinated_free(void);
-int bl_coordinated_take(uint64_t safe_point);    /* BELAY_OK when committed */
+/* BELAY_OK when committed; or, with async, when it is being written: then each safe point has to call bl_coordinated_go_on. */
+int bl_coordinated_take(uint64_t safe_point, int stops);
+int bl_coordinated_pending(void);
+int bl_coordinated_go_on(void);                  /* 1: at this safe point it has been committed */
+void bl_coordinated_settle(void);                /* waits until nothing is pending */
 
 /* --- independent.c --- */
 int bl_independent_count_on(bl_error *err);      /* from the counters of the snapshot that is open */

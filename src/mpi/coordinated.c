@@ -38,6 +38,9 @@ typedef struct bl_drive {
     int64_t began_ns, deadline_ns;
     uint32_t deadline_timer;
     int refused;               /* this rank has said why there is no checkpoint */
+    int stages;                /* async: this one is copied, and written by a thread */
+    int staged, writing, pending; /* the copy is there; the thread has not been seen to be done; the outcome is not known */
+    double held_s;             /* for so long the program was held up */
 } bl_drive;
 
 /* --- messages --- */
@@ -138,7 +141,7 @@ static enum bl_commit_outcome decide(bl_drive *d, enum bl_commit_outcome wanted)
     bl_commit_record record = { .decision = wanted == BL_OUTCOME_COMMITTED ? BL_COMMITTED : BL_ABORTED,
                                 .checkpoint = d->machine.checkpoint, .incarnation = bl_rt.incarnation,
                                 .ranks = (uint32_t)bl_rt.ranks, .safe_point = d->cut.safe_point, .time_ns = d->cut.taken_ns,
-                                .compute_s = bl_useful_seconds(), .digests = wanted == BL_OUTCOME_COMMITTED ? d->digests : NULL };
+                                .compute_s = d->cut.moment ? d->cut.moment->compute_s : bl_useful_seconds(), .digests = wanted == BL_OUTCOME_COMMITTED ? d->digests : NULL };
     bl_point(BL_POINT_decide);
     int rc = bl_commit_decide(bl_rt.store, &record, &actual, &err);
     if (rc == BELAY_ERR_STALE) bl_end_job(&err);
@@ -184,7 +187,11 @@ static int perform(bl_drive *d, const bl_commit_action *a, bl_commit_event *answ
     switch (a->type) {
     case BL_ACTION_TAKE_SNAPSHOT: {
         bl_point(BL_POINT_snapshot);
-        int rc = bl_cut_write(&d->cut, err);
+        int rc = d->stages ? bl_stage_begin(&d->cut, err) : bl_cut_write(&d->cut, err);
+        if (d->stages && rc == BELAY_OK) {
+            d->staged = d->writing = 1;
+            return 0; /* the answer comes later */
+        }
         if (rc == BELAY_ERR_STALE) bl_end_job(err);
         if (rc) {
             bl_failed(rc, err);
@@ -429,8 +436,6 @@ static void await_outcome(bl_drive *d)
     }
 }
 
-/* --- one checkpoint --- */
-
 static void given_up(bl_drive *d)
 {
     bl_error err = { 0, "" };
@@ -441,11 +446,119 @@ static void given_up(bl_drive *d)
     bl_rt.last = err;
 }
 
-/* BELAY_OK when committed. */
-int bl_coordinated_take(uint64_t safe_point)
+static void must_be_known(const bl_drive *d)
+{
+    bl_error err;
+    if (bl_commit_outcome(&d->machine) != BL_OUTCOME_LOST) return;
+    bl_fail(&err, BELAY_ERR_SYSTEM, "neither the job directory %s nor the other ranks answer: ending, so that a restart can read what was decided",
+            bl_rt.settings.dir);
+    bl_end_job(&err);
+}
+
+/* The outcome is known, and nobody writes any more.  BELAY_OK when committed. */
+static int conclude(bl_drive *d)
+{
+    int committed = bl_commit_outcome(&d->machine) == BL_OUTCOME_COMMITTED;
+    must_be_known(d);
+    if (committed) {
+        bl_point(BL_POINT_publish);
+        bl_cut_stable(&d->cut);
+        bl_redundancy_protect(d->machine.checkpoint, d->cut.digest);
+        retire_snapshots(d->oldest);
+        double seconds = bl_seconds(bl_ticks_ns() - d->began_ns);
+        bl_cut_tell(&d->cut, seconds, d->staged ? d->held_s : seconds);
+    } else {
+        given_up(d);
+    }
+    if (d->staged) bl_stage_end(&d->cut);
+    d->pending = d->staged = 0;
+    return committed ? BELAY_OK : d->refused ? d->refused : BELAY_ERR_ABORTED;
+}
+
+/* --- with async: after the safe point --- */
+
+int bl_coordinated_pending(void)
+{
+    return bl_rt.drive && bl_rt.drive->pending;
+}
+
+static void look_at_writer(bl_drive *d)
+{
+    int rc;
+    bl_error err = { 0, "" };
+    if (!d->writing || !bl_stage_done(&d->cut, &rc, &err)) return;
+    d->writing = 0;
+    if (rc == BELAY_ERR_STALE) bl_end_job(&err);
+    if (rc) {
+        bl_failed(rc, &err);
+        d->refused = rc;
+    }
+    if (bl_commit_outcome(&d->machine) != BL_OUTCOME_NONE) return; /* given up by others meanwhile */
+    if (!rc && bl_rt.rank == 0) d->digests[0] = d->cut.digest;
+    bl_point(BL_POINT_vote);
+    feed_simple(d, rc ? BL_EVENT_REFUSED : BL_EVENT_SNAPSHOT_DONE, 0);
+}
+
+/* Does not wait.  1: concluded, with *rc. */
+static int go_on(bl_drive *d, int *rc)
+{
+    look_at_writer(d);
+    feed_messages(d);
+    reap_sent(d);
+    if (bl_commit_outcome(&d->machine) == BL_OUTCOME_NONE || d->writing) return 0;
+    *rc = conclude(d);
+    return 1;
+}
+
+int bl_coordinated_go_on(void)
+{
+    int rc = BELAY_ERR_ABORTED;
+    int64_t began = bl_ticks_ns();
+    int concluded = go_on(bl_rt.drive, &rc);
+    bl_rt.blocked_s += bl_seconds(bl_ticks_ns() - began);
+    return concluded && rc == BELAY_OK;
+}
+
+/* Everybody comes here, or to a safe point: at the next checkpoint, or at the end. */
+void bl_coordinated_settle(void)
 {
     bl_drive *d = bl_rt.drive;
+    int rc;
+    for (unsigned turn = 0; d && d->pending && !go_on(d, &rc); turn++) {
+        if (!d->writing && bl_ticks_ns() > d->deadline_ns) {
+            uint32_t timer = d->deadline_timer;
+            d->deadline_ns = INT64_MAX;
+            feed_simple(d, BL_EVENT_TIMEOUT, timer);
+        }
+        bl_pause_briefly(turn);
+    }
+}
+
+/* --- one checkpoint --- */
+
+static void align_or_refuse(bl_drive *d)
+{
+    if (!earlier_exchange_done(d)) {
+        refuse(d, "a rank has not reached the safe point of the checkpoint before", "every rank has to pass the same safe points");
+        feed_simple(d, BL_EVENT_REFUSED, 0);
+        return;
+    }
+    fill_reports(d);
+    PMPI_Ialltoall(d->mine, 3, MPI_UINT64_T, d->theirs, 3, MPI_UINT64_T, bl_rt.private_comm, &d->exchange);
+    if (bl_cut_obstructed()) {
+        refuse_outstanding(d);
+        feed_simple(d, BL_EVENT_REFUSED, 0); /* and leave: somebody may need us to complete it */
+    } else {
+        align(d);
+    }
+}
+
+int bl_coordinated_take(uint64_t safe_point, int stops)
+{
+    bl_drive *d = bl_rt.drive;
+    int rc = BELAY_OK;
     int64_t began = bl_ticks_ns();
+    bl_coordinated_settle(); /* one at a time */
     bl_commit_init(&d->machine, (uint32_t)bl_rt.rank, (uint32_t)bl_rt.ranks, 0, bl_rt.next_checkpoint++, bl_rt.incarnation,
                    d->votes);
     d->cut = (bl_cut){ .checkpoint = d->machine.checkpoint, .safe_point = safe_point, .protocol = "coordinated" };
@@ -453,41 +566,19 @@ int bl_coordinated_take(uint64_t safe_point)
     d->refused = 0;
     d->deadline_ns = INT64_MAX;
     d->began_ns = began;
+    d->stages = bl_rt.settings.async_stage && !stops;
     bl_point(BL_POINT_exchange);
     drop_stale(d->machine.checkpoint);
-    if (!earlier_exchange_done(d)) {
-        refuse(d, "a rank has not reached the safe point of the checkpoint before", "every rank has to pass the same safe points");
-        feed_simple(d, BL_EVENT_REFUSED, 0);
+    align_or_refuse(d);
+    d->held_s = bl_seconds(bl_ticks_ns() - began);
+    if (d->writing) {
+        d->pending = 1;
     } else {
-        fill_reports(d);
-        PMPI_Ialltoall(d->mine, 3, MPI_UINT64_T, d->theirs, 3, MPI_UINT64_T, bl_rt.private_comm, &d->exchange);
-        if (bl_cut_obstructed()) {
-            refuse_outstanding(d);
-            feed_simple(d, BL_EVENT_REFUSED, 0); /* and leave: somebody may need us to complete it */
-        } else {
-            align(d);
-        }
-    }
-    await_outcome(d);
-    double seconds = bl_seconds(bl_ticks_ns() - began);
-    enum bl_commit_outcome outcome = bl_commit_outcome(&d->machine);
-    if (outcome == BL_OUTCOME_LOST) {
-        bl_error err;
-        bl_fail(&err, BELAY_ERR_SYSTEM, "neither the job directory %s nor the other ranks answer: ending, so that a restart can read what was decided",
-                bl_rt.settings.dir);
-        bl_end_job(&err);
-    }
-    if (outcome == BL_OUTCOME_COMMITTED) {
-        bl_point(BL_POINT_publish);
-        bl_cut_stable(&d->cut);
-        bl_redundancy_protect(d->machine.checkpoint, d->cut.digest);
-        retire_snapshots(d->oldest);
-        bl_cut_tell(&d->cut, seconds);
-    } else {
-        given_up(d);
+        await_outcome(d);
+        rc = conclude(d);
     }
     bl_rt.blocked_s += bl_seconds(bl_ticks_ns() - began);
-    return outcome == BL_OUTCOME_COMMITTED ? BELAY_OK : d->refused ? d->refused : BELAY_ERR_ABORTED;
+    return rc;
 }
 
 int bl_coordinated_init(bl_error *err)

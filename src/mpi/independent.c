@@ -177,7 +177,7 @@ int bl_independent_take(bl_cut *cut)
     double seconds = bl_seconds(bl_ticks_ns() - began);
     bl_rt.blocked_s += seconds;
     bl_pace_done(&pace, cut->safe_point, bl_ticks_ns(), seconds);
-    bl_cut_tell(cut, seconds);
+    bl_cut_tell(cut, seconds, seconds);
     return BELAY_OK;
 }
 

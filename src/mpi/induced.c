@@ -42,10 +42,7 @@ static struct induced {
     const char *no_copy;         /* why the last safe point cannot become a checkpoint; NULL: it can */
     int taken;                   /* a checkpoint was taken at it */
     bl_moment copy;
-    bl_variable *variable;       /* [variables] of the copy */
-    unsigned variable_room;
-    char *data;
-    size_t bytes, room;
+    bl_copy state;
     uint64_t *sent, *received, *started;
     uint32_t *slot;              /* [slots] of the live table in use */
     uint32_t slots;
@@ -91,7 +88,7 @@ static void give_up_copy(const char *why)
 
 static void remember(const bl_late_message *m)
 {
-    size_t limit = in.bytes > REMEMBERED_MIN ? in.bytes : REMEMBERED_MIN;
+    size_t limit = in.state.bytes > REMEMBERED_MIN ? in.state.bytes : REMEMBERED_MIN;
     remembered *r = m->bytes < limit - in.remembered ? malloc(sizeof *r + (size_t)m->bytes) : NULL;
     if (!r) {
         give_up_copy("more has been received since than is remembered");
@@ -154,38 +151,12 @@ static int copy_counters(void)
     return 0;
 }
 
-static int copy_variables(void)
-{
-    size_t wanted = 0;
-    for (unsigned i = 0; i < bl_rt.variables; i++) wanted += (size_t)bl_variable_bytes(&bl_rt.variable[i]);
-    if (wanted > in.room) {
-        free(in.data);
-        in.data = malloc(wanted);
-        in.room = in.data ? wanted : 0;
-    }
-    if (bl_rt.variables > in.variable_room) {
-        free(in.variable);
-        in.variable = malloc(sizeof *in.variable * bl_rt.variables);
-        in.variable_room = in.variable ? bl_rt.variables : 0;
-    }
-    if ((wanted && !in.data) || (bl_rt.variables && !in.variable)) return -1;
-    in.bytes = 0;
-    for (unsigned i = 0; i < bl_rt.variables; i++) {
-        in.variable[i] = bl_rt.variable[i];
-        size_t bytes = (size_t)bl_variable_bytes(&bl_rt.variable[i]);
-        if (!bytes) continue;
-        in.variable[i].data = memcpy(in.data + in.bytes, bl_rt.variable[i].data, bytes);
-        in.bytes += bytes;
-    }
-    return 0;
-}
-
 static void copy_state(uint64_t safe_point)
 {
     in.no_copy = bl_cut_obstructed() || bl_rt.folded ? "at the last safe point no checkpoint was possible either"
-                 : copy_counters() || (!in.taken && copy_variables()) ? "there was no memory for a copy of the state"
+                 : copy_counters() || (!in.taken && bl_copy_variables(&in.state)) ? "there was no memory for a copy of the state"
                                                        : NULL;
-    in.copy = (bl_moment){ safe_point, bl_useful_seconds(), in.variable, bl_rt.variables, in.sent, in.received, in.started };
+    in.copy = (bl_moment){ safe_point, bl_useful_seconds(), in.state.variable, bl_rt.variables, in.sent, in.received, in.started };
 }
 
 /* --- what forces --- */
@@ -356,8 +327,7 @@ void bl_induced_free(void)
     free(in.received);
     free(in.started);
     free(in.slot);
-    free(in.variable);
-    free(in.data);
+    bl_copy_free(&in.state);
     memset(&in, 0, sizeof in);
     in.last = &in.first;
 }

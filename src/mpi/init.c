@@ -132,6 +132,7 @@ static int set_up(bl_error *err)
     h->state = BL_LIVE_STARTED;
     rc = bl_comms_init(err);
     if (rc == BELAY_OK) rc = bl_safe_points_init(err);
+    if (rc == BELAY_OK) rc = bl_stage_init(err);
     if (rc == BELAY_OK) rc = bl_induced_init(err);
     return rc ? rc : bl_ride_init(err);
 }
@@ -200,6 +201,7 @@ static void begin(void)
     if (rc) bl_end_job(&err);
     bl_inject_arm();
     bl_store_before_rename(bl_rt.store, before_rename);
+    bl_stage_before_rename(before_rename);
     atexit(on_exit_without_finalize);
     bl_rt.on = 1;
     bl_rt.locked = bl_rt.thread_level == MPI_THREAD_MULTIPLE;
@@ -235,6 +237,7 @@ static void finish(void)
     bl_error err = { 0, "" };
     bl_rt.live.header->state = BL_LIVE_FINALIZING;
     bl_point(BL_POINT_finalize);
+    if (!bl_settings_alone(&bl_rt.settings)) bl_coordinated_settle();
     PMPI_Barrier(bl_rt.private_comm);
     bl_carry_finish();
     bl_log_finish();
@@ -249,6 +252,7 @@ static void release(void)
 {
     bl_rt.live.header->state = BL_LIVE_FINISHED;
     if (bl_rt.reader) bl_snapshot_close(bl_rt.reader);
+    bl_stage_free();
     bl_log_free();
     bl_carry_free();
     bl_induced_free();

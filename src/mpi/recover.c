@@ -348,6 +348,7 @@ int belay_recover(belay_status *status)
     }
     if (bl_rt.settings.protocol == BL_PROTOCOL_INDUCED) bl_resend(&err);
     if (!bl_replaying && bl_rt.settings.logging != BL_LOGGING_NONE) bl_log_begin(&err);
+    bl_stage_prepare();
     bl_rt.attention = bl_rt.live.header->safe_point + 1;
     bl_rt.recovered = 1;
     if (status) *status = s;

@@ -67,43 +67,55 @@ double bl_useful_seconds(void)
     return bl_rt.compute_base_s + (here > 0 ? here : 0);
 }
 
-int bl_cut_write(bl_cut *cut, bl_error *err)
+int bl_cut_gather(bl_cut *cut, bl_gathered *g, bl_error *err)
 {
     const bl_live_header *h = bl_rt.live.header;
     const bl_moment *moment = cut->moment;
-    bl_channel *channels = malloc(sizeof *channels * (h->channels + 1u));
-    bl_collectives *collectives = malloc(sizeof *collectives * (h->collectives + 1u));
-    bl_dependency *dependencies = malloc(sizeof *dependencies * (size_t)bl_rt.ranks);
     uint8_t *seen = malloc((size_t)bl_rt.ranks);
-    int rc;
-    if (channels && collectives && dependencies && seen) {
-        cut->taken_ns = bl_now_ns();
-        bl_snapshot s = { .rank = (uint32_t)bl_rt.rank, .ranks = (uint32_t)bl_rt.ranks, .checkpoint = cut->checkpoint,
-                          .incarnation = bl_rt.incarnation, .line_base = h->base, .safe_point = cut->safe_point,
-                          .time_ns = cut->taken_ns, .compute_s = moment ? moment->compute_s : bl_useful_seconds(),
-                          .variables = moment ? moment->variables : bl_rt.variable,
-                          .nvariables = moment ? moment->nvariables : bl_rt.variables,
-                          .channels = channels, .nchannels = gather_channels(moment, channels, h->channels),
-                          .collectives = collectives,
-                          .ncollectives = gather_collectives(moment, collectives, h->collectives),
-                          .dependencies = dependencies, .index = cut->index, .forced = (uint32_t)cut->forced };
-        snprintf(s.protocol, sizeof s.protocol, "%s", cut->protocol);
-        /* Who sent in which interval is known here of a verified cut, or when the senders have told; else the counters of both
-         * ends tell it afterwards. */
-        rc = BELAY_OK;
-        if (!bl_settings_alone(&bl_rt.settings))
-            s.ndependencies = gather_dependencies(dependencies, cut->checkpoint, seen);
-        else if (bl_rt.piggyback != BL_PIGGYBACK_IMPLICIT)
-            rc = bl_ride_dependencies(cut->checkpoint, moment ? moment->received : NULL, &dependencies, &s.ndependencies, err);
-        s.dependencies = dependencies;
-        if (rc == BELAY_OK) rc = bl_snapshot_write(bl_rt.store, &s, &cut->digest, err);
-    } else {
-        rc = bl_fail(err, BELAY_ERR_MEMORY, "out of memory while taking checkpoint %" PRIu32, cut->checkpoint);
+    int rc = BELAY_OK;
+    g->channels = malloc(sizeof *g->channels * (h->channels + 1u));
+    g->collectives = malloc(sizeof *g->collectives * (h->collectives + 1u));
+    g->dependencies = malloc(sizeof *g->dependencies * (size_t)bl_rt.ranks);
+    if (!g->channels || !g->collectives || !g->dependencies || !seen) {
+        free(seen);
+        return bl_fail(err, BELAY_ERR_MEMORY, "out of memory while taking checkpoint %" PRIu32, cut->checkpoint);
     }
-    free(channels);
-    free(collectives);
-    free(dependencies);
+    cut->taken_ns = bl_now_ns();
+    g->snapshot = (bl_snapshot){ .rank = (uint32_t)bl_rt.rank, .ranks = (uint32_t)bl_rt.ranks, .checkpoint = cut->checkpoint,
+                                 .incarnation = bl_rt.incarnation, .line_base = h->base, .safe_point = cut->safe_point,
+                                 .time_ns = cut->taken_ns, .compute_s = moment ? moment->compute_s : bl_useful_seconds(),
+                                 .variables = moment ? moment->variables : bl_rt.variable,
+                                 .nvariables = moment ? moment->nvariables : bl_rt.variables,
+                                 .channels = g->channels, .nchannels = gather_channels(moment, g->channels, h->channels),
+                                 .collectives = g->collectives,
+                                 .ncollectives = gather_collectives(moment, g->collectives, h->collectives),
+                                 .index = cut->index, .forced = (uint32_t)cut->forced };
+    snprintf(g->snapshot.protocol, sizeof g->snapshot.protocol, "%s", cut->protocol);
+    /* Who sent in which interval is known here of a verified cut, or when the senders have told; else the counters of both
+     * ends tell it afterwards. */
+    if (!bl_settings_alone(&bl_rt.settings))
+        g->snapshot.ndependencies = gather_dependencies(g->dependencies, cut->checkpoint, seen);
+    else if (bl_rt.piggyback != BL_PIGGYBACK_IMPLICIT)
+        rc = bl_ride_dependencies(cut->checkpoint, moment ? moment->received : NULL, &g->dependencies, &g->snapshot.ndependencies, err);
+    g->snapshot.dependencies = g->dependencies;
     free(seen);
+    return rc;
+}
+
+void bl_cut_release(bl_gathered *g)
+{
+    free(g->channels);
+    free(g->collectives);
+    free(g->dependencies);
+    *g = (bl_gathered){ .channels = NULL };
+}
+
+int bl_cut_write(bl_cut *cut, bl_error *err)
+{
+    bl_gathered g = { .channels = NULL };
+    int rc = bl_cut_gather(cut, &g, err);
+    if (rc == BELAY_OK) rc = bl_snapshot_write(bl_rt.store, &g.snapshot, &cut->digest, err);
+    bl_cut_release(&g);
     return rc;
 }
 
@@ -182,16 +194,17 @@ static void human_size(double bytes, char *text, size_t size)
     snprintf(text, size, u ? "%.1f %s" : "%.0f %s", bytes, unit[u]);
 }
 
-void bl_cut_tell(const bl_cut *cut, double seconds)
+void bl_cut_tell(const bl_cut *cut, double seconds, double held)
 {
     enum { RANKS_THAT_TELL = 16 };
     double bytes = 0;
-    char size[32], who[32] = "";
+    char size[32], who[32] = "", beside[64] = "";
     int own = bl_rt.settings.protocol != BL_PROTOCOL_COORDINATED;
     if (!bl_rt.settings.verbose || (bl_rt.rank > 0 && !(own && bl_rt.ranks <= RANKS_THAT_TELL))) return;
     for (unsigned i = 0; i < bl_rt.variables; i++) bytes += (double)bl_variable_bytes(&bl_rt.variable[i]);
     human_size(bytes, size, sizeof size);
     if (own) snprintf(who, sizeof who, "rank %d: ", bl_rt.rank);
-    bl_say("%scheckpoint %" PRIu32 " at safe point %" PRIu64 ": %s%s in %.3f s%s", who, cut->checkpoint, cut->safe_point, size,
-           own ? "" : " a rank", seconds, cut->forced ? ", forced by a message" : "");
+    if (held < seconds) snprintf(beside, sizeof beside, ", of which it held up the program for %.3f s", held);
+    bl_say("%scheckpoint %" PRIu32 " at safe point %" PRIu64 ": %s%s in %.3f s%s%s", who, cut->checkpoint, cut->safe_point, size,
+           own ? "" : " a rank", seconds, beside, cut->forced ? ", forced by a message" : "");
 }

@@ -5,12 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "store/internal.h"
 #include "store/seal.h"
 
-enum { WRITEBACK = 8 << 20 }; /* bytes handed to the disk at a time while the next are copied */
+enum { WRITEBACK = 8 << 20, RATED = 1 << 20 }; /* bytes handed to the disk at a time while the next are copied */
 
 typedef struct driver_info { bl_h5file *file; } driver_info;
 
@@ -69,11 +70,30 @@ static herr_t drive_read(H5FD_t *driver, H5FD_mem_t type, hid_t transfer, haddr_
     return -1;
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Until so much may have been written. */
+static void keep_to_rate(bl_h5file *file, size_t bytes)
+{
+    if (!file->rate) return;
+    if (!file->began_ns) file->began_ns = now_ns();
+    file->written += bytes;
+    uint64_t due = file->began_ns + (uint64_t)((double)file->written / (double)file->rate * 1e9), now = now_ns();
+    if (due > now) nanosleep(&(struct timespec){ (time_t)((due - now) / 1000000000u), (long)((due - now) % 1000000000u) }, NULL);
+}
+
 /* Large data goes to the disk while the next slice is copied, and while the checksum is computed. */
-static int write_slices(const bl_h5file *file, haddr_t to, size_t bytes, const char *from)
+static int write_slices(bl_h5file *file, haddr_t to, size_t bytes, const char *from)
 {
     for (size_t done = 0, slice; done < bytes; done += slice) {
-        slice = bytes - done < WRITEBACK ? bytes - done : WRITEBACK;
+        slice = file->rate ? RATED : WRITEBACK;
+        if (slice > bytes - done) slice = bytes - done;
+        keep_to_rate(file, slice);
         if (bl_write_all(file->fd, from + done, slice, to + done) != 0)
             return -1;
 #ifdef SYNC_FILE_RANGE_WRITE
@@ -269,4 +289,10 @@ void bl_h5_free(bl_h5file *file)
     file->fd = -1;
     if (!file->stuck)
         free(file); /* else HDF5 may still come back to it when the process ends */
+}
+
+int bl_store_threads(void)
+{
+    hbool_t safe = false;
+    return H5is_library_threadsafe(&safe) >= 0 && safe;
 }

@@ -27,6 +27,8 @@ typedef struct bl_h5file {
     haddr_t end;        /* HDF5's idea of the end of what it allocated */
     bool stuck;         /* HDF5 could not close it */
     int error;          /* errno of the first failed write or read */
+    uint64_t rate;      /* bytes/s it is written at, 0: as fast as it goes; of `written` since `began_ns` */
+    uint64_t written, began_ns;
 } bl_h5file;
 
 /* Runs body(context) with HDF5's error printing off in this thread, and puts it back. */

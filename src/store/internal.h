@@ -30,6 +30,7 @@ struct bl_store {
     void (*before_rename)(void);    /* NULL, or bl_store_before_rename */
     char local[BL_PATH - 256];      /* where the snapshots of `local_rank` are, if not in the job directory; "": they are there */
     uint32_t local_rank;
+    uint64_t rate;                  /* bytes/s of snapshots; 0: no limit */
     bool swept;                     /* leftovers of older incarnations in commit/ were removed */
 };
 

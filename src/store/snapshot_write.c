@@ -233,6 +233,7 @@ static int write_file(void *context)
     int code = bl_h5_create(w->temporary, w->store->stable == BL_STABLE_POWER, &w->file, w->err);
     if (code != BELAY_OK)
         return code;
+    w->file->rate = w->store->rate;
     w->plain = H5Pcreate(H5P_DATASET_CREATE);
     (void)H5Pset_layout(w->plain, H5D_CONTIGUOUS);
     (void)H5Pset_alloc_time(w->plain, H5D_ALLOC_TIME_EARLY);

@@ -286,6 +286,11 @@ void bl_store_before_rename(bl_store *store, void (*hook)(void))
     store->before_rename = hook;
 }
 
+void bl_store_rate(bl_store *store, uint64_t rate)
+{
+    store->rate = rate;
+}
+
 const bl_job *bl_store_job(const bl_store *store)
 {
     return &store->job;

@@ -54,6 +54,10 @@ int bl_store_create(const char *dir, uint32_t ranks, const char *program, enum b
  * A reader (belay ls ...) never writes; a writer also passes the incarnation it belongs to with bl_store_join. */
 int bl_store_open(const char *dir, enum bl_stable stable, bl_store **store, bl_error *err);
 void bl_store_close(bl_store *store);
+/* Snapshots are written at most at so many bytes/s; 0: as fast as it goes. */
+void bl_store_rate(bl_store *store, uint64_t rate);
+/* May two threads use two stores at a time?  That is for HDF5 to say. */
+int bl_store_threads(void);
 
 const bl_job *bl_store_job(const bl_store *store);
 const char *bl_store_dir(const bl_store *store);

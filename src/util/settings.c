@@ -296,6 +296,26 @@ static int set_redundancy(bl_settings *s, const bl_setting *row, const char *tex
     }
 }
 
+static int set_async(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    if (!strcmp(text, "fork") || !strcmp(text, "auto")) return set_protocol(s, row, text, err);
+    return set_choice(&s->async_stage, row, text, err);
+}
+
+/* "20M", "2G"; 0: not understood. */
+static uint64_t parse_size(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    int shift = !strcmp(text + digits, "M") ? 20 : !strcmp(text + digits, "G") ? 30 : 0;
+    return digits && digits <= 6 && shift ? strtoull(text, NULL, 10) << shift : 0;
+}
+
+static int set_async_rate(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    s->async_rate = strcmp(text, "none") ? parse_size(text) : 0;
+    return s->async_rate || !strcmp(text, "none") ? BELAY_OK : bad(row, text, err);
+}
+
 static int set_failure_domain(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
 {
     s->failure_domain = 0;
@@ -316,10 +336,8 @@ static int set_local_dir(bl_settings *s, const bl_setting *row, const char *text
 /* "64M", "2G" */
 static int set_budget(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
 {
-    size_t digits = strspn(text, "0123456789");
-    int shift = !strcmp(text + digits, "M") ? 20 : !strcmp(text + digits, "G") ? 30 : 0;
-    if (!digits || digits > 6 || !shift) return bad(row, text, err);
-    s->log_budget = strtoull(text, NULL, 10) << shift;
+    s->log_budget = parse_size(text);
+    if (!s->log_budget) return bad(row, text, err);
     return s->log_budget >= 16u << 20 ? BELAY_OK : bl_fail(err, BELAY_ERR_ARG, "log-budget=%s is too little: 16M is the least", text);
 }
 
@@ -341,6 +359,8 @@ const bl_setting bl_setting_table[] = {
     { "logging", "none|pessimistic|optimistic|causal", "none", "message logging (with independent checkpoints): each rank goes on from its own newest; what chance decides is forced before the next send; or meanwhile, and orphans go back; or carried by messages until enough ranks have it", set_logging },
     { "log-budget", "SIZE", "1G", "so much of each of a rank's two journals is kept (64M, 2G); when it is nearly full checkpoints are asked for", set_budget },
     { "log-failures", "N", "1", "logging=causal: so many nodes may be lost at once without anybody having to go back", set_log_failures },
+    { "async", "off|stage", "off", "write while the program goes on: stage copies the state, so that it takes as much memory again, and a thread writes the copy; the checkpoint counts when all ranks have found theirs written, at a later safe point", set_async },
+    { "async-rate", "SIZE|none", "none", "async=stage: a rank writes at most so much a second (500M, 2G), so that the program has the rest of the disk and of memory", set_async_rate },
     { "redundancy", "local|partner|xor:K|rs:K+M", "local", "what brings lost snapshots back: nothing; a copy on another node; or parity in groups of K (of K+M) ranks on different nodes, of which 1 (M) may be lost; A/4,B/16: each 4th checkpoint A, each 16th B", set_redundancy },
     { "failure-domain", "node|N", "node", "which ranks are lost together: those of a node, or each N ranks after one another", set_failure_domain },
     { "local-dir", "DIR", "", "snapshots are kept in DIR of each node, not in the job directory; %h in it is the name of the host, %d the number of the failure domain", set_local_dir },
@@ -423,6 +443,12 @@ int bl_settings_load(bl_settings *settings, bl_error *err)
 
 int bl_settings_agree(const bl_settings *s, bl_error *err)
 {
+    if (s->async_stage && s->protocol != BL_PROTOCOL_COORDINATED)
+        return bl_fail(err, BELAY_ERR_REFUSED, "async=stage is for checkpoint=coordinated in this version");
+    if (s->async_stage && s->piggyback != BL_PIGGYBACK_IMPLICIT)
+        return bl_fail(err, BELAY_ERR_REFUSED, "async=stage with another piggyback than implicit: an interval would begin before its checkpoint counts; leave piggyback out");
+    if (s->async_stage && s->levels)
+        return bl_fail(err, BELAY_ERR_REFUSED, "async=stage with redundancy is not in this version: the ranks of a group exchange their files at a safe point, when they are written; use one of the two");
     if ((s->levels || s->local_dir[0]) && s->protocol != BL_PROTOCOL_COORDINATED)
         return bl_fail(err, BELAY_ERR_REFUSED, "%s goes with checkpoint=coordinated: ranks that checkpoint on their own never meet to %s", s->levels ? "redundancy" : "local-dir",
                        s->levels ? "protect each other" : "bring files to where a rank is started again");

@@ -36,6 +36,8 @@ typedef struct bl_settings {
     enum bl_logging_protocol logging;
     bl_level level[BL_LEVELS_MAX];
     unsigned levels;
+    int async_stage;                /* async: 0 off, 1 stage */
+    uint64_t async_rate;            /* bytes/s of a rank's thread that writes; 0: as fast as it can */
     unsigned failure_domain;        /* so many ranks after one another are lost together; 0: those of a node */
     char local_dir[BL_PATH_MAX];    /* "": snapshots are in the job directory */
     uint64_t log_budget;            /* bytes of each of a rank's journals */
