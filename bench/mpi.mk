@@ -1,7 +1,7 @@
 # benchmarks of src/mpi: programs in two kinds, with Belay linked and without, and the scripts that compare them
-bench_scripts += bench/mpi_heat2d.sh bench/mpi_safepoint.sh bench/mpi_restart.sh bench/mpi_memory.sh bench/mpi_piggyback.sh bench/mpi_logging.sh bench/mpi_redundancy.sh
+bench_scripts += bench/mpi_heat2d.sh bench/mpi_safepoint.sh bench/mpi_restart.sh bench/mpi_memory.sh bench/mpi_piggyback.sh bench/mpi_logging.sh bench/mpi_redundancy.sh bench/mpi_async.sh
 bench_parts += bench/mpi_heat2d bench/mpi_safepoint bench/mpi_restart bench/mpi_read \
-	bench/mpi_memory_belay bench/mpi_memory_plain bench/mpi_piggyback bench/mpi_wildcard bench/mpi_redundancy
+	bench/mpi_memory_belay bench/mpi_memory_plain bench/mpi_piggyback bench/mpi_wildcard bench/mpi_redundancy bench/mpi_async
 
 # -no-install: no wrapper script of libtool between mpirun and the program.
 bench_mpi_cflags = $(AM_CFLAGS) $(MPI_CFLAGS)
@@ -54,3 +54,8 @@ bench_mpi_redundancy_SOURCES = bench/mpi_redundancy.c
 bench_mpi_redundancy_CFLAGS = $(bench_mpi_cflags)
 bench_mpi_redundancy_LDFLAGS = $(bench_mpi_ldflags)
 bench_mpi_redundancy_LDADD = $(bench_mpi_belay)
+
+bench_mpi_async_SOURCES = bench/mpi_async.c
+bench_mpi_async_CFLAGS = $(bench_mpi_cflags)
+bench_mpi_async_LDFLAGS = $(bench_mpi_ldflags)
+bench_mpi_async_LDADD = $(bench_mpi_belay)

@@ -14,6 +14,7 @@ chosen() {
     name=${1##*/}
     name=${name%.sh}
     case $which in
+        storage) case $name in store_* | mpi_redundancy | mpi_async | mpi_restart) return 0 ;; *) return 1 ;; esac ;;
         all | "$name" | "${name%%_*}" | "${name#*_}") return 0 ;;
         *) return 1 ;;
     esac

@@ -113,7 +113,8 @@ BELAY_API int belay_unprotect(const char *name);
 typedef struct belay_status {
     int resumed;            /* 1: this incarnation continues from a checkpoint; 0: it started fresh */
     int checkpoint;         /* number of that checkpoint, or of the one just taken; 0: none */
-    int taken;              /* belay_checkpoint: 1 when a checkpoint was taken and committed at this call */
+    int taken;              /* belay_checkpoint: 1 when a checkpoint was committed at this call; with async=stage its state
+                             * is that of an earlier safe point */
     int ranks;              /* ranks of the job */
     int incarnation;        /* how often the job has been started before */
     uint64_t safe_point;    /* number of this safe point; at recovery: of the one the job continues from */
