@@ -143,11 +143,14 @@ static void run(plate *p, int steps, int quiet)
     belay_protect("step", &step, 1, MPI_INT);
     belay_protect("residual", &residual, 1, MPI_DOUBLE);
     belay_protect_array("temperature", p->now, 2, shape, MPI_DOUBLE);
+    size_t whole[2] = { (size_t)p->size, (size_t)p->size }, offset[2] = { (size_t)p->row0, (size_t)p->column0 };
+    size_t first[2] = { 1, 1 }, count[2] = { (size_t)p->rows, (size_t)p->columns };
+    belay_part("temperature", whole, offset, first, count); /* for belay view, and for other numbers of ranks */
     belay_recover(NULL);
     if (step > 0 && p->rank == 0 && !quiet) printf("heat2d: goes on at step %d\n", step);
 
     double began = MPI_Wtime();
-    int first = step;
+    int since = step;
     for (; step < steps; step++) {
         belay_checkpoint(NULL);
         residual = advance(p);
@@ -156,7 +159,7 @@ static void run(plate *p, int steps, int quiet)
             fflush(stdout);
         }
     }
-    if (p->rank == 0) printf("heat2d: %d steps in %.6f s\n", steps - first, MPI_Wtime() - began);
+    if (p->rank == 0) printf("heat2d: %d steps in %.6f s\n", steps - since, MPI_Wtime() - began);
     print_result(digest_of(p, residual));
 }
 

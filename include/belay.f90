@@ -36,7 +36,7 @@ module belay
   use, intrinsic :: iso_fortran_env, only: int8, int16, int32, int64, real32, real64
   implicit none
   private
-  public :: belay_protect, belay_protect_bytes, belay_unprotect, belay_saved_shape, belay_recover, belay_checkpoint
+  public :: belay_protect, belay_protect_bytes, belay_part, belay_unprotect, belay_saved_shape, belay_recover, belay_checkpoint
   public :: belay_nondeterministic, belay_strerror, belay_error_text, belay_version, belay_status
 
   integer, parameter, public :: BELAY_MAX_NAME = 63, BELAY_MAX_DIMS = 8, BELAY_MAX_VARIABLES = 4096
@@ -74,6 +74,11 @@ module belay
     integer(c_int) function c_unprotect(name) bind(C, name='belay_unprotect')
       import :: c_char, c_int
       character(kind=c_char), intent(in) :: name(*)
+    end function
+    integer(c_int) function c_part(name, whole, offset, first, count) bind(C, name='belay_part')
+      import :: c_char, c_int, c_size_t
+      character(kind=c_char), intent(in) :: name(*)
+      integer(c_size_t), intent(in) :: whole(*), offset(*), first(*), count(*)
     end function
     integer(c_int) function c_saved_shape(name, dims, shape) bind(C, name='belay_saved_shape')
       import :: c_char, c_int, c_size_t
@@ -212,6 +217,17 @@ contains
   end subroutine
 
   ! ---- Restore, and safe points ----
+
+  ! Dimensions in Fortran's order; offset and first count from 0.
+  subroutine belay_part(name, whole, offset, first, count, ierror)
+    character(*), intent(in) :: name
+    integer, intent(in) :: whole(:), offset(:), first(:), count(:)
+    integer, intent(out), optional :: ierror
+    integer :: n
+    n = size(whole)
+    call give(ierror, c_part(c_text(name), int(whole(n:1:-1), c_size_t), int(offset(n:1:-1), c_size_t), &
+                             int(first(n:1:-1), c_size_t), int(count(n:1:-1), c_size_t)))
+  end subroutine
 
   subroutine belay_saved_shape(name, shape, ierror)
     character(*), intent(in) :: name

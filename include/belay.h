@@ -105,6 +105,15 @@ BELAY_API int belay_protect_array(const char *name, void *data, int dims, const 
 /* `bytes` bytes whose meaning is yours. */
 BELAY_API int belay_protect_bytes(const char *name, void *data, size_t bytes);
 
+/* The variable `name`, protected before, is this rank's part of an array that all ranks have together: of its whole[0..dims-1]
+ * elements (the variable's number of dimensions, C order) this rank has the count[] from offset[] on, and no other rank has any of
+ * them.  In the variable they begin at first[]: what is around them is ghost cells.  first and count NULL: the variable is all of it.
+ * So `belay view` makes one array of the checkpoints of all ranks, and a job of another number of ranks can go on from them (the
+ * setting `from`): it describes its own parts in the same way, and ghost cells stay as the program has initialised them.
+ * Protecting the variable again forgets it.  Errors: BELAY_ERR_ARG: no such variable, a part that does not fit into the whole or
+ * into the variable. */
+BELAY_API int belay_part(const char *name, const size_t whole[], const size_t offset[], const size_t first[], const size_t count[]);
+
 /* Forgets the variable; later checkpoints do not contain it.  BELAY_ERR_ARG if there is none of that name. */
 BELAY_API int belay_unprotect(const char *name);
 

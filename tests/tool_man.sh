@@ -28,7 +28,7 @@ names() {
     esac || fail "doc/man/$1 does not tell of $2"
 }
 
-for command in run replay ls show verify rebuild line gc; do
+for command in run replay ls show verify rebuild view line gc; do
     ./belay $command --help >/dev/null || fail "belay $command --help"
     options=$(./belay $command --help | grep -o -E '^  (-n, )?--[a-z-]+' | grep -o -E -e '--[a-z-]+')
     [ -n "$options" ] || fail "belay $command --help lists no options"

@@ -8,6 +8,7 @@
 #include "mpi/log.h"
 #include "mpi/redundancy.h"
 #include "recovery/past.h"
+#include "store/whole.h"
 #include "util/clock.h"
 
 static int resuming; /* some rank has a checkpoint to restore */
@@ -315,6 +316,48 @@ static void tell_resumed(const belay_status *s)
         bl_say("resumed from checkpoint %d at safe point %" PRIu64, s->checkpoint, s->safe_point);
 }
 
+/* --- from the checkpoint of another job --- */
+
+/* Fills the variables from one of its checkpoints; the worst code of all ranks. */
+static int fill_from(const bl_whole *w, bl_error *err)
+{
+    int rc = BELAY_OK;
+    for (unsigned i = 0; rc == BELAY_OK && i < bl_rt.variables; i++) rc = bl_whole_read(w, &bl_rt.variable[i], err);
+    int badness = rc == BELAY_OK ? 0 : bl_past_survivable(rc) ? 1 : 2, worst = anybody(badness);
+    if (badness && badness == worst) bl_say("rank %d: %s", bl_rt.rank, err->text);
+    return worst == 0 ? BELAY_OK : worst == 1 ? BELAY_ERR_DAMAGED : BELAY_ERR_MISMATCH;
+}
+
+static void begin_from(belay_status *s)
+{
+    uint32_t below = UINT32_MAX, checkpoint;
+    for (;;) {
+        bl_error err = { 0, "" };
+        bl_whole w;
+        int rc = bl_whole_open(bl_rt.settings.from, below, &w, &err);
+        if (anybody(rc != BELAY_OK)) {
+            if (rc) bl_end_job(&err);
+            PMPI_Barrier(bl_rt.private_comm); /* another rank ends the job */
+        }
+        rc = fill_from(&w, &err);
+        s->safe_point = w.safe_point;
+        s->checkpoint = (int)(checkpoint = w.record.checkpoint);
+        bl_whole_close(&w);
+        if (rc == BELAY_OK) break;
+        if (rc != BELAY_ERR_DAMAGED) { /* what does not fit does not fit an older one either */
+            bl_fail(&err, BELAY_ERR_REFUSED, "checkpoint %" PRIu32 " of %s cannot be restored here; the reason is above", checkpoint, bl_rt.settings.from);
+            if (bl_rt.rank == 0) bl_end_job(&err);
+            PMPI_Barrier(bl_rt.private_comm);
+        }
+        below = checkpoint;
+    }
+    s->resumed = 1;
+    bl_rt.live.header->safe_point = s->safe_point - 1;
+    bl_rt.live.header->checkpoint_safe_point = s->safe_point;
+    bl_rt.live.header->checkpoint_ns = bl_now_ns();
+    if (bl_rt.rank == 0 && bl_rt.settings.verbose) bl_say("begins with checkpoint %d of %s, at safe point %" PRIu64, s->checkpoint, bl_rt.settings.from, s->safe_point);
+}
+
 int belay_recover(belay_status *status)
 {
     bl_error err = { 0, "" };
@@ -346,6 +389,7 @@ int belay_recover(belay_status *status)
         tell_resumed(&s);
         bl_point(BL_POINT_restored);
     }
+    if (!resuming && bl_rt.settings.from[0] && !bl_replaying) begin_from(&s);
     if (bl_rt.settings.protocol == BL_PROTOCOL_INDUCED) bl_resend(&err);
     if (!bl_replaying && bl_rt.settings.logging != BL_LOGGING_NONE) bl_log_begin(&err);
     bl_stage_prepare();

@@ -157,6 +157,26 @@ int belay_protect_bytes(const char *name, void *data, size_t bytes)
     return protect("belay_protect_bytes", name, at, &v);
 }
 
+int belay_part(const char *name, const size_t whole[], const size_t offset[], const size_t first[], const size_t count[])
+{
+    if (bl_rt.off) return BELAY_OK;
+    int rc = check_name("belay_part", name), at;
+    if (rc) return rc;
+    if ((at = bl_variable_find(name)) < 0) return fail(BELAY_ERR_ARG, "belay_part", name, "no variable of this name is protected");
+    if (!whole || !offset) return fail(BELAY_ERR_ARG, "belay_part", name, "the shape of the whole and the offset in it are needed");
+    bl_variable v = bl_rt.variable[at];
+    for (int d = 0; d < v.dims; d++) {
+        v.part.whole[d] = whole[d];
+        v.part.offset[d] = offset[d];
+        v.part.first[d] = first ? first[d] : 0;
+        v.part.count[d] = count ? count[d] : (size_t)v.shape[d] - (first ? first[d] : 0);
+    }
+    v.is_part = 1;
+    if (!bl_share_fits(&v)) return fail(BELAY_ERR_ARG, "belay_part", name, "the part does not fit into the whole, or into the variable");
+    bl_rt.variable[at] = v;
+    return BELAY_OK;
+}
+
 int belay_unprotect(const char *name)
 {
     if (bl_rt.off) return BELAY_OK;

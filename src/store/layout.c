@@ -220,3 +220,15 @@ bool bl_snapshot_digest(const bl_origin *origin, const bl_table tables[BL_TABLES
     *digest = (bl_digest){ .low = hash.low64, .high = hash.high64 };
     return true;
 }
+
+int bl_share_fits(const bl_variable *v)
+{
+    uint64_t bytes;
+    const bl_share *p = &v->part;
+    if (v->dims < 1 || !bl_shape_bytes(v->element, v->dims, p->whole, &bytes))
+        return 0;
+    for (int d = 0; d < v->dims; d++)
+        if (p->count[d] > v->shape[d] || p->first[d] > v->shape[d] - p->count[d] || p->count[d] > p->whole[d] || p->offset[d] > p->whole[d] - p->count[d])
+            return 0;
+    return 1;
+}

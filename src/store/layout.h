@@ -51,6 +51,10 @@ bool bl_shape_bytes(uint32_t element, int dims, const uint64_t *shape, uint64_t 
 bool bl_snapshot_digest(const bl_origin *origin, const bl_table tables[BL_TABLES], bl_digest *digest);
 
 /* Opens the snapshot at `path` and checks all but the bulk data (snapshot_read.c). */
+/* The attribute of a dataset that is a part: [4][dims], whole, offset, count and first. */
+#define BL_PART_ATTRIBUTE "belay_part"
+enum { BL_PART_ROWS = 4 };
+
 int bl_snapshot_open_at(const bl_store *store, const char *path, uint32_t rank, uint32_t checkpoint, const bl_digest *expect,
                         bl_reader **reader, bl_error *err);
 int bl_snapshot_check(const bl_store *store, const char *path, uint32_t rank, uint32_t checkpoint, const bl_digest *expect,

@@ -5,7 +5,7 @@ libbl_store_la_SOURCES = src/store/store.h src/store/live.h src/store/late.h src
 	src/store/late.c src/store/late_settle.c src/store/start.c src/store/start.h src/store/ahead.h src/store/ahead.c \
 	src/store/journal.h src/store/journal_file.h src/store/journal.c src/store/journal_read.c src/store/trail.c src/store/trail.h \
 	src/store/trace_file.h src/store/trace_file.c \
-	src/store/erasure.h src/store/erasure.c src/store/parity.h src/store/parity.c src/store/rebuild.c src/store/place.c
+	src/store/erasure.h src/store/erasure.c src/store/parity.h src/store/parity.c src/store/rebuild.c src/store/place.c src/store/whole.h src/store/whole.c
 libbl_store_la_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE
 libbl_store_la_CFLAGS = $(AM_CFLAGS) $(HDF5_CFLAGS) $(JANSSON_CFLAGS) $(XXHASH_CFLAGS) $(ISAL_CFLAGS)
 libbl_store_la_LIBADD = $(HDF5_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) $(ISAL_LIBS) -lm

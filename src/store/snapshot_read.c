@@ -241,9 +241,33 @@ static int fill_variable(bl_reader *r, size_t i)
     return BELAY_OK;
 }
 
+/* What was left out of older snapshots, and may be of any. */
+static int read_part(const bl_reader *r, hid_t set, bl_variable *v)
+{
+    uint64_t packed[BL_PART_ROWS * BL_DIMS_MAX];
+    uint64_t *to[BL_PART_ROWS] = { v->part.whole, v->part.offset, v->part.count, v->part.first };
+    hsize_t shape[H5S_MAX_RANK] = { 0 };
+    if (H5Aexists(set, BL_PART_ATTRIBUTE) <= 0)
+        return BELAY_OK;
+    hid_t id = H5Aopen(set, BL_PART_ATTRIBUTE, H5P_DEFAULT), space = id < 0 ? -1 : H5Aget_space(id), type = id < 0 ? -1 : H5Aget_type(id);
+    int good = space >= 0 && type >= 0 && H5Tequal(type, H5T_STD_U64LE) > 0 && H5Sget_simple_extent_ndims(space) == 2
+        && H5Sget_simple_extent_dims(space, shape, NULL) == 2 && shape[0] == BL_PART_ROWS && shape[1] == (hsize_t)v->dims && v->dims > 0
+        && H5Aread(id, H5T_STD_U64LE, packed) >= 0;
+    if (type >= 0)
+        (void)H5Tclose(type);
+    if (space >= 0)
+        (void)H5Sclose(space);
+    if (id >= 0)
+        (void)H5Aclose(id);
+    for (int k = 0; good && k < BL_PART_ROWS; k++)
+        memcpy(to[k], packed + k * v->dims, (size_t)v->dims * sizeof *packed);
+    v->is_part = good;
+    return good && bl_share_fits(v) ? BELAY_OK : damaged(r, r->err, "of what variable %s is a part cannot be", v->name);
+}
+
 static int find_variable(bl_reader *r, hid_t group, size_t i)
 {
-    const bl_variable *v = &r->variables[i];
+    bl_variable *v = &r->variables[i];
     hsize_t shape[BL_DIMS_MAX];
     hid_t set;
     int code = fill_variable(r, i);
@@ -256,6 +280,8 @@ static int find_variable(bl_reader *r, hid_t group, size_t i)
     hid_t want = bl_data_type(v->type, v->element);
     const char *wrong = wrong_dataset(set, want, v->dims, shape);
     code = wrong ? damaged(r, r->err, "variable %s %s", v->name, wrong) : locate(r, set, v->name, r->bytes[i], &r->offset[i]);
+    if (code == BELAY_OK)
+        code = read_part(r, set, v);
     (void)H5Tclose(want);
     (void)H5Dclose(set);
     return code;
@@ -448,6 +474,17 @@ int bl_snapshot_verify(bl_reader *reader, bl_error *err)
     XXH3_freeState(state);
     free(chunk);
     return code;
+}
+
+int bl_snapshot_sum(const bl_reader *reader, const char *name, bl_digest *sum)
+{
+    for (size_t i = 0; i < reader->counts[BL_TABLE_CHECKSUMS]; i++) {
+        if (strcmp(reader->rows[i].name, name) != 0)
+            continue;
+        *sum = (bl_digest){ reader->rows[i].low, reader->rows[i].high };
+        return BELAY_OK;
+    }
+    return BELAY_ERR_NONE;
 }
 
 int bl_snapshot_read(bl_reader *reader, const char *name, void *data, bl_error *err)

@@ -51,6 +51,8 @@ static int check_variable(const writer *w, const bl_variable *v)
         return refuse(w, "the shape is larger than any memory: variable ", shown);
     if (bytes > 0 && !v->data)
         return refuse(w, "no data for variable ", shown);
+    if (v->is_part && !bl_share_fits(v))
+        return refuse(w, "what this rank has of it does not fit into the whole, or into the variable: ", shown);
     return BELAY_OK;
 }
 
@@ -128,6 +130,23 @@ static int write_dataset(const writer *w, hid_t group, const char *name, hid_t t
     return code == BELAY_OK && w->file->error ? h5_failed(w, name) : code;
 }
 
+static int write_part(const writer *w, hid_t group, const bl_variable *v)
+{
+    uint64_t packed[BL_PART_ROWS * BL_DIMS_MAX];
+    const uint64_t *from[BL_PART_ROWS] = { v->part.whole, v->part.offset, v->part.count, v->part.first };
+    hsize_t shape[2] = { BL_PART_ROWS, (hsize_t)v->dims };
+    for (int k = 0; k < BL_PART_ROWS; k++)
+        memcpy(packed + k * v->dims, from[k], (size_t)v->dims * sizeof *packed);
+    hid_t space = H5Screate_simple(2, shape, NULL);
+    hid_t id = H5Acreate_by_name(group, v->name, BL_PART_ATTRIBUTE, H5T_STD_U64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    int bad = id < 0 || H5Awrite(id, H5T_STD_U64LE, packed) < 0;
+    int code = bad ? h5_failed(w, v->name) : BELAY_OK;
+    if (id >= 0)
+        (void)H5Aclose(id);
+    (void)H5Sclose(space);
+    return code;
+}
+
 static int write_variable(writer *w, hid_t group, const bl_variable *v, bl_row *row)
 {
     hsize_t shape[BL_DIMS_MAX];
@@ -147,7 +166,7 @@ static int write_variable(writer *w, hid_t group, const bl_variable *v, bl_row *
     bl_digest sum = bl_digest_of(v->data, where.bytes);
     row->low = sum.low;
     row->high = sum.high;
-    return BELAY_OK;
+    return v->is_part ? write_part(w, group, v) : BELAY_OK;
 }
 
 static int write_attribute(const writer *w, hid_t group, const bl_attribute *attribute)

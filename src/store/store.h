@@ -95,6 +95,12 @@ enum bl_type {
     BL_TYPE_C32, BL_TYPE_C64 /* complex of two floats / doubles: compound {r, i}, as h5py reads it */
 };
 
+typedef struct bl_share {        /* where a variable is in an array that all ranks have together; elements, [dims] used */
+    uint64_t whole[BL_DIMS_MAX];/* of the array of all */
+    uint64_t offset[BL_DIMS_MAX], count[BL_DIMS_MAX]; /* what this rank has of it, disjoint from what others have */
+    uint64_t first[BL_DIMS_MAX];/* where that begins in the variable: what is around it is ghost cells */
+} bl_share;
+
 typedef struct bl_variable {
     char name[BL_NAME_MAX + 1]; /* [A-Za-z0-9_.-]+, not "." or ".." */
     enum bl_type type;
@@ -102,7 +108,12 @@ typedef struct bl_variable {
     int dims;                   /* 0 (scalar) to BL_DIMS_MAX */
     uint64_t shape[BL_DIMS_MAX];/* elements, C order; a 0 makes an empty variable */
     void *data;                 /* the application's memory; NULL only when empty */
+    int is_part;                /* `part` says of what */
+    bl_share part;
 } bl_variable;
+
+/* Is the part inside the array, and inside the variable? */
+int bl_share_fits(const bl_variable *variable);
 
 uint64_t bl_variable_bytes(const bl_variable *variable);
 
@@ -153,6 +164,9 @@ int bl_snapshot_verify(bl_reader *reader, bl_error *err);
 /* Reads variable `name` into `data` (exactly its bytes). */
 int bl_snapshot_read(bl_reader *reader, const char *name, void *data, bl_error *err);
 void bl_snapshot_close(bl_reader *reader);
+
+/* The checksum of a variable's data; BELAY_ERR_NONE. */
+int bl_snapshot_sum(const bl_reader *reader, const char *name, bl_digest *sum);
 
 /* Is that the protocol of snapshots that each rank takes on its own, without commit records? */
 int bl_snapshot_alone(const char *protocol);

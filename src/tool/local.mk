@@ -4,7 +4,7 @@ libbl_tool_la_SOURCES = src/tool/tool.h src/tool/tool.c src/tool/text.h src/tool
 	src/tool/story_independent.c src/tool/story_text.c src/tool/story_trace.c src/tool/report.h src/tool/report.c \
 	src/tool/loss.h src/tool/loss.c src/tool/whatif.h src/tool/whatif.c src/tool/layout.h src/tool/layout.c \
 	src/tool/scene.h src/tool/scene.c src/tool/svg.c src/tool/page.h src/tool/page.c \
-	src/tool/journals.h src/tool/journals.c src/tool/ls.c src/tool/show.c src/tool/verify.c src/tool/gc.c src/tool/line.c src/tool/line_text.c src/tool/line_json.c
+	src/tool/journals.h src/tool/journals.c src/tool/ls.c src/tool/whole.c src/tool/show.c src/tool/verify.c src/tool/gc.c src/tool/line.c src/tool/line_text.c src/tool/line_json.c
 nodist_libbl_tool_la_SOURCES = src/tool/page_html.h
 libbl_tool_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 libbl_tool_libs = libbl_tool.la libbl_protocol.la libbl_line.la libbl_store.la libbl_util.la $(JANSSON_LIBS) -lm

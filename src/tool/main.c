@@ -13,7 +13,7 @@
 #include "util/settings.h"
 
 static const bl_command *const commands[] = {
-    &bl_command_ls, &bl_command_show, &bl_command_verify, &bl_command_rebuild, &bl_command_line, &bl_command_gc,
+    &bl_command_ls, &bl_command_show, &bl_command_verify, &bl_command_rebuild, &bl_command_view, &bl_command_line, &bl_command_gc,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -24,7 +24,7 @@ static const struct option options[] = {
     {"keep", required_argument, NULL, 'k'},      {"dry-run", no_argument, NULL, 'n'},
     {"quarantine", no_argument, NULL, 'q'},      {"force", no_argument, NULL, 'F'},
     {"svg", required_argument, NULL, 's'},       {"html", required_argument, NULL, 'H'},
-    {"messages", no_argument, NULL, 'm'},
+    {"messages", no_argument, NULL, 'm'},        {"out", required_argument, NULL, 'o'},
     {"seed", required_argument, NULL, 'S'},      {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -67,6 +67,7 @@ static int take_option(int letter, bl_args *args, bl_error *err)
     case 'f': args->fail = optarg; return BELAY_OK;
     case 's': args->svg = optarg; return BELAY_OK;
     case 'H': args->html = optarg; return BELAY_OK;
+    case 'o': args->out = optarg; return BELAY_OK;
     case 'S': return number_of("seed", 0, &args->seed, err);
     case 'j': args->json = true; return BELAY_OK;
     case 'm': args->messages = true; return BELAY_OK;

@@ -20,7 +20,7 @@ typedef struct bl_args {
     const char *dir;        /* never NULL */
     const char *word;       /* CHECKPOINT, or what `line` reads; or NULL */
     const char *fail;       /* --fail: a rank list, "all" or "node:HOST"; NULL when not given */
-    const char *svg, *html; /* files to write, or NULL */
+    const char *svg, *html, *out; /* files to write, or NULL */
     uint32_t rank, keep, incarnation, seed;
     bool has_dir, has_rank, has_incarnation;
     bool json, messages, repair, dry_run, quarantine, force;
@@ -35,7 +35,7 @@ typedef struct bl_command {
     int (*run)(const bl_args *args, bl_error *err);
 } bl_command;
 
-extern const bl_command bl_command_ls, bl_command_show, bl_command_verify, bl_command_rebuild, bl_command_line, bl_command_gc;
+extern const bl_command bl_command_ls, bl_command_show, bl_command_verify, bl_command_rebuild, bl_command_view, bl_command_line, bl_command_gc;
 
 /* The exit status that belongs to an error. */
 int bl_exit_of(const bl_error *err);

@@ -316,6 +316,14 @@ static int set_async_rate(bl_settings *s, const bl_setting *row, const char *tex
     return s->async_rate || !strcmp(text, "none") ? BELAY_OK : bad(row, text, err);
 }
 
+static int set_from(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    (void)row;
+    if (strlen(text) >= sizeof s->from) return bl_fail(err, BELAY_ERR_ARG, "from: the path is longer than %zu bytes", sizeof s->from - 1);
+    strcpy(s->from, text);
+    return BELAY_OK;
+}
+
 static int set_failure_domain(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
 {
     s->failure_domain = 0;
@@ -359,6 +367,7 @@ const bl_setting bl_setting_table[] = {
     { "logging", "none|pessimistic|optimistic|causal", "none", "message logging (with independent checkpoints): each rank goes on from its own newest; what chance decides is forced before the next send; or meanwhile, and orphans go back; or carried by messages until enough ranks have it", set_logging },
     { "log-budget", "SIZE", "1G", "so much of each of a rank's two journals is kept (64M, 2G); when it is nearly full checkpoints are asked for", set_budget },
     { "log-failures", "N", "1", "logging=causal: so many nodes may be lost at once without anybody having to go back", set_log_failures },
+    { "from", "DIR", "", "a job that has no checkpoint of its own begins with the newest one of the job in DIR, which may have had another number of ranks (belay_part says what of a whole a rank has)", set_from },
     { "async", "off|stage", "off", "write while the program goes on: stage copies the state, so that it takes as much memory again, and a thread writes the copy; the checkpoint counts when all ranks have found theirs written, at a later safe point", set_async },
     { "async-rate", "SIZE|none", "none", "async=stage: a rank writes at most so much a second (500M, 2G), so that the program has the rest of the disk and of memory", set_async_rate },
     { "redundancy", "local|partner|xor:K|rs:K+M", "local", "what brings lost snapshots back: nothing; a copy on another node; or parity in groups of K (of K+M) ranks on different nodes, of which 1 (M) may be lost; A/4,B/16: each 4th checkpoint A, each 16th B", set_redundancy },
@@ -443,6 +452,8 @@ int bl_settings_load(bl_settings *settings, bl_error *err)
 
 int bl_settings_agree(const bl_settings *s, bl_error *err)
 {
+    if (s->from[0] && s->protocol != BL_PROTOCOL_COORDINATED)
+        return bl_fail(err, BELAY_ERR_REFUSED, "from is for checkpoint=coordinated: checkpoints that ranks take on their own belong to the ranks they were taken by");
     if (s->async_stage && s->protocol != BL_PROTOCOL_COORDINATED)
         return bl_fail(err, BELAY_ERR_REFUSED, "async=stage is for checkpoint=coordinated in this version");
     if (s->async_stage && s->piggyback != BL_PIGGYBACK_IMPLICIT)

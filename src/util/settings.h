@@ -36,6 +36,7 @@ typedef struct bl_settings {
     enum bl_logging_protocol logging;
     bl_level level[BL_LEVELS_MAX];
     unsigned levels;
+    char from[BL_PATH_MAX];         /* "": nothing; a job directory whose checkpoint this job begins with */
     int async_stage;                /* async: 0 off, 1 stage */
     uint64_t async_rate;            /* bytes/s of a rank's thread that writes; 0: as fast as it can */
     unsigned failure_domain;        /* so many ranks after one another are lost together; 0: those of a node */

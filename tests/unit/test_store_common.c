@@ -105,6 +105,9 @@ void sample_make(sample *s, uint32_t rank, uint32_t ranks, uint32_t checkpoint, 
         s->bytes[i] = (unsigned char)(17 * i + checkpoint);
     s->variables[0] = variable("step", BL_TYPE_I32, 4, 0, 0, 0, &s->step);
     s->variables[1] = variable("grid", BL_TYPE_F64, 8, 2, SAMPLE_ROWS, SAMPLE_COLUMNS, s->grid);
+    s->variables[1].is_part = 1;
+    s->variables[1].part = (bl_share){ .whole = { SAMPLE_ROWS * (uint64_t)ranks, SAMPLE_COLUMNS }, .offset = { SAMPLE_ROWS * (uint64_t)rank, 1 },
+                                       .count = { SAMPLE_ROWS - 2, SAMPLE_COLUMNS - 2 }, .first = { 1, 2 } };
     s->variables[2] = variable("grid.bytes", BL_TYPE_BYTES, 5, 1, 1, 0, s->bytes);
     s->variables[3] = variable("none", BL_TYPE_U16, 2, 2, 7, 0, NULL);
     s->channels[0] = (bl_channel){ .comm = 1, .peer = (int32_t)((rank + 1) % ranks), .tag = 7, .sent = checkpoint, .received = 3 };
@@ -127,7 +130,8 @@ static bool same_variables(const bl_snapshot *is, const bl_snapshot *want)
             if (strcmp(is->variables[k].name, w->name) == 0)
                 v = &is->variables[k];
         if (!v || v->type != w->type || v->element != w->element || v->dims != w->dims || v->data
-            || memcmp(v->shape, w->shape, sizeof v->shape) != 0)
+            || memcmp(v->shape, w->shape, sizeof v->shape) != 0 || v->is_part != w->is_part
+            || (w->is_part && memcmp(&v->part, &w->part, sizeof v->part) != 0))
             return false;
     }
     return is->nvariables == want->nvariables;

@@ -201,7 +201,7 @@ static void the_digest_depends_on_everything(void **state)
         case 2: s.bytes[4] ^= 1; break;
         case 3: strcpy(s.variables[0].name, "steq"); break;
         case 4: s.variables[0].type = BL_TYPE_U32; break;
-        case 5: s.variables[1].shape[0] = SAMPLE_COLUMNS, s.variables[1].shape[1] = SAMPLE_ROWS; break;
+        case 5: s.variables[1].shape[0] = SAMPLE_COLUMNS, s.variables[1].shape[1] = SAMPLE_ROWS, s.variables[1].is_part = 0; break;
         case 6: s.variables[0].dims = 1, s.variables[0].shape[0] = 1; break;
         case 7: s.variables[3].shape[0] = 8; break;
         case 8: s.snapshot.nvariables = 3; break;
