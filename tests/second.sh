@@ -6,17 +6,18 @@ source=$(cd "${0%/*}/.." && pwd)
 root=${1:?usage: second.sh DIR}
 suite=${SUITE:-trixie}
 packages="build-essential autoconf automake libtool pkg-config gawk libopenmpi-dev openmpi-bin libhdf5-dev libjansson-dev libxxhash-dev
-    libisal-dev libcmocka-dev gdb spin hdf5-tools gfortran python3-mpi4py man-db procps git"
+    libisal-dev libcmocka-dev gdb spin hdf5-tools gfortran python3-mpi4py python3-h5py man-db procps git"
 
-[ "$(id -u)" -eq 0 ] || { echo "second.sh: making a chroot needs root" >&2; exit 1; }
-command -v debootstrap >/dev/null || { echo "second.sh: there is no debootstrap" >&2; exit 1; }
+cannot() { echo "second.sh: $*: not tested on a second platform" >&2; exit 77; }
+[ "$(id -u)" -eq 0 ] || cannot "making a chroot needs root"
+command -v debootstrap >/dev/null || cannot "there is no debootstrap"
 mirror=${MIRROR:-$(sed -n 's/^URIs: *\(http[^ ]*\).*/\1/p; s/^deb [^h]*\(http[^ ]*\).*/\1/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)}
 
 if [ ! -e "$root/.complete" ]; then
-    debootstrap --variant=minbase "$suite" "$root" "${mirror:-http://deb.debian.org/debian}"
+    debootstrap --variant=minbase "$suite" "$root" "${mirror:-http://deb.debian.org/debian}" || cannot "debootstrap has failed"
 fi
 for place in proc sys dev dev/shm; do
-    mountpoint -q "$root/$place" || mount --bind "/$place" "$root/$place"
+    mountpoint -q "$root/$place" || mount --bind "/$place" "$root/$place" || cannot "nothing can be mounted here"
 done
 trap 'for place in dev/shm dev sys proc; do umount -l "$root/$place" || true; done' EXIT
 trap 'exit 130' HUP INT TERM

@@ -161,7 +161,7 @@ static int choose(bl_error *err)
         if (bl_rt.rank == 0) c = propose(below, &digests, err);
         PMPI_Bcast(&c, (int)sizeof c, MPI_BYTE, 0, bl_rt.private_comm);
         if (c.rc == BELAY_ERR_NONE) { /* from the start */
-            if (newest != UINT32_MAX && bl_rt.settings.local_dir[0]) {
+            if (newest != UINT32_MAX && bl_rt.settings.local_dir[0] && bl_redundancy_promised()) {
                 nothing_to_restore(newest, err);
                 PMPI_Barrier(bl_rt.private_comm); /* rank 0 ends the job */
             }

@@ -21,6 +21,7 @@ static struct redundancy {
     level level[BL_LEVELS_MAX];
     unsigned levels;
     uint64_t committed;      /* in this incarnation */
+    int promised;            /* of a checkpoint that was tried at this restart there is parity */
     uint32_t *domain;        /* [ranks] */
     char *buffers;           /* [buffer_bytes] they stay: new memory costs more than what is done in it */
     size_t buffer_bytes;
@@ -340,6 +341,11 @@ uint32_t bl_redundancy_oldest(void)
     return oldest;
 }
 
+int bl_redundancy_promised(void)
+{
+    return red.promised;
+}
+
 void bl_redundancy_restored(uint32_t checkpoint)
 {
     for (unsigned k = 0; k < red.levels; k++) red.level[k].protected = checkpoint; /* what older ones protect is not needed any more */
@@ -488,6 +494,7 @@ int bl_redundancy_mend(uint32_t checkpoint, int good)
     if (rc && rc != BELAY_ERR_NONE) bl_say("rank %d: %s", bl_rt.rank, err.text);
     for (uint32_t m = 0; knows && m < parity->code.members; m++) group[parity->member[m].rank] = (int)parity->member[0].rank + 1;
     PMPI_Allreduce(MPI_IN_PLACE, group, bl_rt.ranks, MPI_INT, MPI_MAX, bl_rt.private_comm);
+    for (int r = 0; r < bl_rt.ranks; r++) red.promised |= group[r] != 0;
     PMPI_Comm_split(bl_rt.private_comm, group[bl_rt.rank] ? group[bl_rt.rank] : MPI_UNDEFINED, bl_rt.rank, &comm);
     if (comm != MPI_COMM_NULL) {
         made = mend_group(comm, parity, knows, good);

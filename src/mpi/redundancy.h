@@ -20,6 +20,9 @@ uint32_t bl_redundancy_oldest(void);
 void bl_redundancy_fetch(uint32_t checkpoint);
 /* In MPI_Init, collective: `good`: our snapshot of the checkpoint is whole.  Makes whole what can be; 1 when ours was made. */
 int bl_redundancy_mend(uint32_t checkpoint, int good);
+/* Had any of the checkpoints that could not be made whole its redundancy?  One that was lost before that was made had not: nothing was
+ * promised of it. */
+int bl_redundancy_promised(void);
 void bl_redundancy_restored(uint32_t checkpoint); /* the job goes on from here */
 
 #endif

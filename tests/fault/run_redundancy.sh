@@ -30,6 +30,24 @@ run often $every --max-restarts 30 --redundancy xor:4 --failure-domain 1 --local
 check "often: same result" same_result
 check "often: five times" restarts 5
 
+# Killed at every point, with its node: while parity is made and named, while snapshots are made again and named.
+for rank in 0 2; do
+    kills=
+    for point in exchange#2 snapshot#2 rename#2 rename#3 rename#4 vote#2 publish#2 collect#2 init#1 rename#1 rename#1 recover#1 restored#1; do
+        kills="$kills --kill $rank@point=$point+node"
+    done
+    limit=300
+    run "points-$rank" $every --max-restarts 30 --redundancy xor:4 --failure-domain 1 --local-dir "$nodes/%d" $kills "$heat2d" --size 128 --steps 60 --quiet
+    log=$scratch/points-$rank.log
+    check "points of rank $rank: with its node, again and again" test "$(count "was killed by --kill $rank@point")" -ge 9
+    check "points of rank $rank: exit status 0" ended 0
+    result=$(result_of "$log")
+    [ -n "$points_reference" ] || { set_reference --size 128 --steps 60 --quiet; points_reference=$reference; log=$scratch/points-$rank.log; }
+    check "points of rank $rank: same result" test "$result" = "$points_reference"
+    limit=120
+done
+set_reference
+
 # Beyond the promise: it is said why, and not begun anew over what may come back with its nodes; then nothing is lost.
 run beyond $every --redundancy xor:4 --failure-domain 1 --local-dir "$nodes/%d" --max-restarts 0 --kill 1@step=57 "$heat2d"
 job=$(sed -n 's/.*"job": "\([0-9a-f]*\)".*/\1/p' "$scratch/beyond/job.json")
