@@ -127,6 +127,7 @@ static int try_line(const candidate *c, bl_digest *digests, bl_error *err)
         bl_end_job(err);
     }
     if (worst) bl_close_reader();
+    else bl_redundancy_restored(c->checkpoint, mine);
     return worst ? BELAY_ERR_DAMAGED : BELAY_OK;
 }
 
@@ -178,7 +179,6 @@ static int choose(bl_error *err)
         free(digests);
         if (rc == BELAY_OK) {
             bl_rt.checkpoint = c.checkpoint;
-            bl_redundancy_restored(c.checkpoint);
             give_up_records(newest, c.checkpoint, err);
             bl_rt.compute_base_s = bl_rt.compute_s = c.compute_s;
             return BELAY_OK;

@@ -22,6 +22,7 @@ static struct redundancy {
     unsigned levels;
     uint64_t committed;      /* in this incarnation */
     int promised;            /* of a checkpoint that was tried at this restart there is parity */
+    int there;               /* of the last that was tried */
     uint32_t *domain;        /* [ranks] */
     char *buffers;           /* [buffer_bytes] they stay: new memory costs more than what is done in it */
     size_t buffer_bytes;
@@ -322,15 +323,19 @@ static int make_parity(unsigned k, uint32_t checkpoint, bl_digest digest, bl_err
     return rc;
 }
 
-void bl_redundancy_protect(uint32_t checkpoint, bl_digest digest)
+static void protect(unsigned k, uint32_t checkpoint, bl_digest digest)
 {
-    int k = whose_turn(++red.committed);
     bl_error err = { 0, "" };
-    if (k < 0) return;
-    int rc = make_parity((unsigned)k, checkpoint, digest, &err);
+    int rc = make_parity(k, checkpoint, digest, &err);
     if (rc == BELAY_ERR_STALE) bl_end_job(&err);
     if (rc) bl_say("rank %d: checkpoint %" PRIu32 " has no redundancy: %s; the last one that has stays", bl_rt.rank, checkpoint, err.text);
     if (all_of(bl_rt.private_comm, rc == BELAY_OK)) red.level[k].protected = checkpoint;
+}
+
+void bl_redundancy_protect(uint32_t checkpoint, bl_digest digest)
+{
+    int k = whose_turn(++red.committed);
+    if (k >= 0) protect((unsigned)k, checkpoint, digest);
 }
 
 uint32_t bl_redundancy_oldest(void)
@@ -346,9 +351,13 @@ int bl_redundancy_promised(void)
     return red.promised;
 }
 
-void bl_redundancy_restored(uint32_t checkpoint)
+void bl_redundancy_restored(uint32_t checkpoint, bl_digest digest)
 {
-    for (unsigned k = 0; k < red.levels; k++) red.level[k].protected = checkpoint; /* what older ones protect is not needed any more */
+    unsigned usual = 0;
+    for (unsigned k = 1; k < red.levels; k++)
+        if (setting_of(k)->every < setting_of(usual)->every) usual = k;
+    if (red.levels && !red.there) protect(usual, checkpoint, digest);
+    for (unsigned k = 0; k < red.levels && red.there; k++) red.level[k].protected = checkpoint; /* what older ones protect is not needed any more */
 }
 
 /* --- at a restart: what has to come from another node --- */
@@ -494,7 +503,9 @@ int bl_redundancy_mend(uint32_t checkpoint, int good)
     if (rc && rc != BELAY_ERR_NONE) bl_say("rank %d: %s", bl_rt.rank, err.text);
     for (uint32_t m = 0; knows && m < parity->code.members; m++) group[parity->member[m].rank] = (int)parity->member[0].rank + 1;
     PMPI_Allreduce(MPI_IN_PLACE, group, bl_rt.ranks, MPI_INT, MPI_MAX, bl_rt.private_comm);
-    for (int r = 0; r < bl_rt.ranks; r++) red.promised |= group[r] != 0;
+    red.there = 0;
+    for (int r = 0; r < bl_rt.ranks; r++) red.there |= group[r] != 0;
+    red.promised |= red.there;
     PMPI_Comm_split(bl_rt.private_comm, group[bl_rt.rank] ? group[bl_rt.rank] : MPI_UNDEFINED, bl_rt.rank, &comm);
     if (comm != MPI_COMM_NULL) {
         made = mend_group(comm, parity, knows, good);

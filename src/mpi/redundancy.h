@@ -23,6 +23,7 @@ int bl_redundancy_mend(uint32_t checkpoint, int good);
 /* Had any of the checkpoints that could not be made whole its redundancy?  One that was lost before that was made had not: nothing was
  * promised of it. */
 int bl_redundancy_promised(void);
-void bl_redundancy_restored(uint32_t checkpoint); /* the job goes on from here */
+/* Collective, in MPI_Init: the job goes on from here.  If it was interrupted before this checkpoint had its redundancy, it gets it. */
+void bl_redundancy_restored(uint32_t checkpoint, bl_digest digest);
 
 #endif

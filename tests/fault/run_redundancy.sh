@@ -48,6 +48,12 @@ for rank in 0 2; do
 done
 set_reference
 
+# Killed between the commit and the parity: it gets its redundancy when the job goes on from it, before anything else is lost.
+run late $every --keep 1 --redundancy xor:4 --failure-domain 1 --local-dir "$nodes/%d" --kill 0@point=commit#3 --kill 1@step=31+node "$heat2d"
+check "no parity yet: made at the restart" says 'resumed from checkpoint 3 at safe point 30'
+check "no parity yet: and then a node may be lost" test "$(count 'resumed from checkpoint 3 at safe point 30')" = 2
+check "no parity yet: same result" same_result
+
 # Beyond the promise: it is said why, and not begun anew over what may come back with its nodes; then nothing is lost.
 run beyond $every --redundancy xor:4 --failure-domain 1 --local-dir "$nodes/%d" --max-restarts 0 --kill 1@step=57 "$heat2d"
 job=$(sed -n 's/.*"job": "\([0-9a-f]*\)".*/\1/p' "$scratch/beyond/job.json")
