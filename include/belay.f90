@@ -36,7 +36,7 @@ module belay
   use, intrinsic :: iso_fortran_env, only: int8, int16, int32, int64, real32, real64
   implicit none
   private
-  public :: belay_protect, belay_protect_bytes, belay_part, belay_unprotect, belay_saved_shape, belay_recover, belay_checkpoint
+  public :: belay_protect, belay_protect_bytes, belay_protect_file, belay_part, belay_unprotect, belay_saved_shape, belay_recover, belay_checkpoint
   public :: belay_nondeterministic, belay_strerror, belay_error_text, belay_version, belay_status
 
   integer, parameter, public :: BELAY_MAX_NAME = 63, BELAY_MAX_DIMS = 8, BELAY_MAX_VARIABLES = 4096
@@ -74,6 +74,10 @@ module belay
     integer(c_int) function c_unprotect(name) bind(C, name='belay_unprotect')
       import :: c_char, c_int
       character(kind=c_char), intent(in) :: name(*)
+    end function
+    integer(c_int) function c_protect_file(name, path) bind(C, name='belay_protect_file')
+      import :: c_char, c_int
+      character(kind=c_char), intent(in) :: name(*), path(*)
     end function
     integer(c_int) function c_part(name, whole, offset, first, count) bind(C, name='belay_part')
       import :: c_char, c_int, c_size_t
@@ -217,6 +221,12 @@ contains
   end subroutine
 
   ! ---- Restore, and safe points ----
+
+  subroutine belay_protect_file(name, path, ierror)
+    character(*), intent(in) :: name, path
+    integer, intent(out), optional :: ierror
+    call give(ierror, c_protect_file(c_text(name), c_text(path)))
+  end subroutine
 
   ! Dimensions in Fortran's order; offset and first count from 0.
   subroutine belay_part(name, whole, offset, first, count, ierror)

@@ -105,6 +105,12 @@ BELAY_API int belay_protect_array(const char *name, void *data, int dims, const 
 /* `bytes` bytes whose meaning is yours. */
 BELAY_API int belay_protect_bytes(const char *name, void *data, size_t bytes);
 
+/* A file of this rank's own, which the program writes itself, at `path`: closed whenever a checkpoint is taken, it is saved with the
+ * variables and under the same rules (commit, redundancy, falling back), as /state/<name>, bytes; belay_recover writes it back, first
+ * under the name `path`.belay-tmp.  A file that is not there when a checkpoint is taken makes belay_checkpoint answer
+ * BELAY_ERR_SYSTEM, and there is none.  Not with checkpoint=induced, which copies the state at every safe point (BELAY_ERR_REFUSED). */
+BELAY_API int belay_protect_file(const char *name, const char *path);
+
 /* The variable `name`, protected before, is this rank's part of an array that all ranks have together: of its whole[0..dims-1]
  * elements (the variable's number of dimensions, C order) this rank has the count[] from offset[] on, and no other rank has any of
  * them.  In the variable they begin at first[]: what is around them is ghost cells.  first and count NULL: the variable is all of it.

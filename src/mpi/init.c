@@ -262,6 +262,7 @@ static void release(void)
     bl_comms_free();
     bl_live_unmap(&bl_rt.live);
     bl_store_close(bl_rt.store);
+    bl_files_free();
     free(bl_rt.variable);
     bl_rt.variable = NULL;
     bl_rt.variables = bl_rt.variable_room = 0;

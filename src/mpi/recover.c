@@ -226,6 +226,7 @@ static void describe(const bl_variable *v, char *text, size_t size)
 
 static int same(const bl_variable *a, const bl_variable *b)
 {
+    if (bl_file_of(a->name)) return a->type == b->type && a->dims == b->dims; /* of any length */
     if (a->type != b->type || a->element != b->element || a->dims != b->dims) return 0;
     for (int d = 0; d < a->dims; d++)
         if (a->shape[d] != b->shape[d]) return 0;
@@ -273,10 +274,22 @@ static int compare(bl_error *err)
     return differences;
 }
 
+static int restore_file(const char *name, const char *path, bl_error *err)
+{
+    size_t bytes = (size_t)bl_variable_bytes(saved(name));
+    char *data = malloc(bytes + 1);
+    if (!data) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the %zu bytes of file '%s'", bytes, name);
+    int rc = bl_snapshot_read(bl_rt.reader, name, data, err);
+    if (rc == BELAY_OK) rc = bl_file_write_back(path, data, bytes, err);
+    free(data);
+    return rc;
+}
+
 static int restore(bl_error *err)
 {
     for (unsigned i = 0; i < bl_rt.variables; i++) {
-        int rc = bl_snapshot_read(bl_rt.reader, bl_rt.variable[i].name, bl_rt.variable[i].data, err);
+        const char *name = bl_rt.variable[i].name, *path = bl_file_of(name);
+        int rc = path ? restore_file(name, path, err) : bl_snapshot_read(bl_rt.reader, name, bl_rt.variable[i].data, err);
         if (rc) return rc;
     }
     return BELAY_OK;
@@ -322,7 +335,9 @@ static void tell_resumed(const belay_status *s)
 static int fill_from(const bl_whole *w, bl_error *err)
 {
     int rc = BELAY_OK;
-    for (unsigned i = 0; rc == BELAY_OK && i < bl_rt.variables; i++) rc = bl_whole_read(w, &bl_rt.variable[i], err);
+    for (unsigned i = 0; rc == BELAY_OK && i < bl_rt.variables; i++)
+        rc = bl_file_of(bl_rt.variable[i].name) ? bl_fail(err, BELAY_ERR_MISMATCH, "'%s' is a file of one rank: with another number of ranks it has no owner; leave it out with belay_unprotect", bl_rt.variable[i].name)
+                                                : bl_whole_read(w, &bl_rt.variable[i], err);
     int badness = rc == BELAY_OK ? 0 : bl_past_survivable(rc) ? 1 : 2, worst = anybody(badness);
     if (badness && badness == worst) bl_say("rank %d: %s", bl_rt.rank, err->text);
     return worst == 0 ? BELAY_OK : worst == 1 ? BELAY_ERR_DAMAGED : BELAY_ERR_MISMATCH;

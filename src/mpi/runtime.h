@@ -486,4 +486,13 @@ void bl_safe_points_free(void);
 int bl_recovery_choose(bl_error *err);        /* in MPI_Init: agree on the newest line that verifies everywhere */
 int bl_variable_find(const char *name);
 
+/* --- files.c: variables that are files --- */
+const char *bl_file_of(const char *name);          /* its path; NULL: a variable in memory */
+int bl_file_remember(const char *name, const char *path); /* 0; -1: out of memory */
+void bl_file_forget(const char *name);
+int bl_files_map(bl_error *err);                   /* their contents are there as data, until bl_files_unmap */
+void bl_files_unmap(void);
+int bl_file_write_back(const char *path, const void *data, size_t bytes, bl_error *err);
+void bl_files_free(void);
+
 #endif

@@ -113,9 +113,12 @@ void bl_cut_release(bl_gathered *g)
 int bl_cut_write(bl_cut *cut, bl_error *err)
 {
     bl_gathered g = { .channels = NULL };
-    int rc = bl_cut_gather(cut, &g, err);
+    int rc = bl_files_map(err);
+    if (rc) return rc;
+    rc = bl_cut_gather(cut, &g, err);
     if (rc == BELAY_OK) rc = bl_snapshot_write(bl_rt.store, &g.snapshot, &cut->digest, err);
     bl_cut_release(&g);
+    bl_files_unmap();
     return rc;
 }
 

@@ -151,12 +151,16 @@ void bl_stage_prepare(void)
 int bl_stage_begin(bl_cut *cut, bl_error *err)
 {
     touched();
-    if (bl_copy_variables(&st.copy))
+    int rc = bl_files_map(err);
+    if (rc) return rc;
+    rc = bl_copy_variables(&st.copy);
+    bl_files_unmap();
+    if (rc)
         return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for a copy of %zu bytes of state (async=stage)", bytes_of_variables());
     copy_counters();
     st.moment = (bl_moment){ cut->safe_point, bl_useful_seconds(), st.copy.variable, st.copy.variables, st.sent, st.received, st.started };
     cut->moment = &st.moment;
-    int rc = bl_cut_gather(cut, &st.gathered, err);
+    rc = bl_cut_gather(cut, &st.gathered, err);
     st.done = 0;
     st.err = (bl_error){ 0, "" };
     if (rc == BELAY_OK && start(&st.thread, write_it)) rc = bl_fail(err, BELAY_ERR_SYSTEM, "the thread that writes checkpoints could not be started");

@@ -117,6 +117,7 @@ static int protect(const char *call, const char *name, int at, const bl_variable
         }
         at = (int)bl_rt.variables++;
     }
+    bl_file_forget(name);
     bl_rt.variable[at] = *what;
     memcpy(bl_rt.variable[at].name, name, strlen(name) + 1);
     return BELAY_OK;
@@ -157,6 +158,20 @@ int belay_protect_bytes(const char *name, void *data, size_t bytes)
     return protect("belay_protect_bytes", name, at, &v);
 }
 
+int belay_protect_file(const char *name, const char *path)
+{
+    if (bl_rt.off) return BELAY_OK;
+    int at, rc = check("belay_protect_file", name, &at);
+    if (rc) return rc;
+    if (!path || !*path) return fail(BELAY_ERR_ARG, "belay_protect_file", name, "no path");
+    if (bl_rt.settings.protocol == BL_PROTOCOL_INDUCED)
+        return fail(BELAY_ERR_REFUSED, "belay_protect_file", name, "checkpoint=induced copies the state at every safe point, and would have to read the file each time");
+    bl_variable v = { .type = BL_TYPE_BYTES, .element = 1, .dims = 1 };
+    rc = protect("belay_protect_file", name, at, &v);
+    if (rc == BELAY_OK && bl_file_remember(name, path)) rc = fail(BELAY_ERR_MEMORY, "belay_protect_file", name, "out of memory");
+    return rc;
+}
+
 int belay_part(const char *name, const size_t whole[], const size_t offset[], const size_t first[], const size_t count[])
 {
     if (bl_rt.off) return BELAY_OK;
@@ -184,6 +199,7 @@ int belay_unprotect(const char *name)
     if (rc) return rc;
     if ((at = bl_variable_find(name)) < 0)
         return fail(BELAY_ERR_ARG, "belay_unprotect", name, "no variable of this name is protected");
+    bl_file_forget(name);
     /* Order is kept, so that a checkpoint's datasets stand in the order they were protected in. */
     memmove(&bl_rt.variable[at], &bl_rt.variable[at + 1], sizeof *bl_rt.variable * (bl_rt.variables - (unsigned)at - 1));
     bl_rt.variables--;
