@@ -27,6 +27,7 @@ way process --stable process
 way power --stable power
 way async --stable process --async stage
 way redundant --stable process --redundancy xor:4 --failure-domain 1 --local-dir "$scratch/nodes/%d" --kill 1@step=28+node
+rm -f "$work"/lines-*
 run missing --every 10 --stable process "$ownfile" 30 missing
 check "missing: belay_checkpoint says so" says "step 10: code -2: file 'lines': cannot read .*lines-0: No such file or directory"
 check "missing: the program goes on" ended 0
