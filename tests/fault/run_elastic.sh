@@ -52,6 +52,23 @@ check "no such job: exit status 1" ended 1
 run heat --every 10 --stable process "$heat2d" --size 64 --steps 21 --quiet
 job heat-view "$belay" view --dir "$scratch/heat"
 check "view: heat2d's plate" says '^1 array of checkpoint 2'
+if command -v pvpython >/dev/null; then
+    cat >"$scratch/paraview.py" <<'EOF'
+import sys
+from paraview.simple import XDMFReader, Xdmf3ReaderS
+for make, option in ((XDMFReader, "FileNames"), (Xdmf3ReaderS, "FileName")):
+    reader = make(**{option: [sys.argv[1]]})
+    reader.UpdatePipeline()
+    info = reader.GetDataInformation()
+    print("ParaView:", make.__name__, info.GetNumberOfPoints(), "points,",
+          "%.0f to %.0f" % info.GetPointDataInformation().GetArrayInformation("temperature").GetComponentRange(0))
+EOF
+    QT_QPA_PLATFORM=offscreen
+    export QT_QPA_PLATFORM
+    job paraview pvpython --force-offscreen-rendering "$scratch/paraview.py" "$scratch/heat/view-000002.xdmf"
+    check "ParaView: its readers open it" says 'ParaView: XDMFReader 4096 points, 0 to [0-9][0-9]*'
+    check "ParaView: both of them" says 'ParaView: Xdmf3ReaderS 4096 points, 0 to [0-9][0-9]*'
+fi
 job view "$belay" view --dir "$scratch/with-6"
 check "view: three arrays" says '^3 arrays of checkpoint'
 view=$(ls "$scratch"/with-6/view-*.h5)
