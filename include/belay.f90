@@ -36,7 +36,8 @@ module belay
   use, intrinsic :: iso_fortran_env, only: int8, int16, int32, int64, real32, real64
   implicit none
   private
-  public :: belay_protect, belay_protect_bytes, belay_protect_file, belay_part, belay_unprotect, belay_saved_shape, belay_recover, belay_checkpoint
+  public :: belay_protect, belay_protect_bytes, belay_protect_file, belay_part, belay_unprotect, belay_saved_shape
+  public :: belay_recover, belay_checkpoint
   public :: belay_nondeterministic, belay_strerror, belay_error_text, belay_version, belay_status
 
   integer, parameter, public :: BELAY_MAX_NAME = 63, BELAY_MAX_DIMS = 8, BELAY_MAX_VARIABLES = 4096

@@ -183,7 +183,7 @@ static void damage_is_noticed(void **state)
     copy = malloc(size[1][1]);
     for (size_t at = 0; at < size[1][1]; at += at < 2400 ? 1 : 37) {
         memcpy(copy, bytes[1][1], size[1][1]);
-        copy[at] ^= 1 << (at % 8);
+        copy[at] = (char)(copy[at] ^ 1 << (at % 8));
         scratch_write(path, copy, size[1][1]);
         int rc = bl_parity_verify(store, group.member[1].rank, CHECKPOINT, &err);
         if (rc == BELAY_OK) {
