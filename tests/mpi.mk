@@ -6,10 +6,13 @@ MPI_TESTS += $(mpi_scripts)
 AM_TESTS_ENVIRONMENT = CC='$(CC)'; MPI_CFLAGS='$(MPI_CFLAGS)'; MPI_LIBS='$(MPI_LIBS)'; export CC MPI_CFLAGS MPI_LIBS;
 EXTRA_DIST += $(mpi_scripts) tests/mpi/lib.sh
 
-check_PROGRAMS += tests/mpi/breaker tests/mpi/elastic tests/mpi/ownfile
+check_PROGRAMS += tests/mpi/breaker tests/mpi/elastic tests/mpi/ownfile tests/mpi/overtaken
 tests_mpi_ownfile_SOURCES = tests/mpi/ownfile.c
 tests_mpi_ownfile_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_ownfile_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
+tests_mpi_overtaken_SOURCES = tests/mpi/overtaken.c
+tests_mpi_overtaken_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
+tests_mpi_overtaken_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
 tests_mpi_elastic_SOURCES = tests/mpi/elastic.c
 tests_mpi_elastic_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_elastic_LDADD = src/mpi/libbelay.la $(MPI_LIBS)

@@ -70,11 +70,18 @@ bl_log_tally bl_log_fed, bl_log_repeated;
 
 static void let_go_of_held(void);
 
+/* The last call that is known may be one that was matched: its message is not for those that are held, which were not. */
+static int takes_what_is_known(void)
+{
+    bl_seen seen;
+    return bl_outcome_of(BL_EVENT_MATCHED, bl_log_clock(), &seen) == BL_KNOWN || bl_outcome_of(BL_EVENT_PROBED, bl_log_clock(), &seen) == BL_KNOWN;
+}
+
 void bl_log_entered(void)
 {
     bl_count_call();
     if (__builtin_expect(bl_log_clock() % POLL_EACH == 0, 0)) bl_log_poll();
-    if (__builtin_expect(lg.held > 0, 0) && !bl_outcome_behind()) let_go_of_held();
+    if (__builtin_expect(lg.held > 0, 0) && !bl_outcome_behind() && !takes_what_is_known()) let_go_of_held();
 }
 
 /* A copy of ours: its handle may come back as another datatype. */

@@ -77,6 +77,17 @@ job first "$belay" run -n 2 --dir "$scratch/first" $(follows causal) --every 3 -
 check "90 MiB under way before the first safe point: ends" ended 0
 check "90 MiB under way before the first safe point: as it was sent" says '^late: every message'
 
+# The earlier of two receives from anybody is still coming in when only the later one is known; over TCP, where a long message needs
+# its sender.
+OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,tcp
+export OMPI_MCA_pml OMPI_MCA_btl
+for protocol in pessimistic optimistic; do
+    job "overtaken-$protocol" "$belay" run -n 3 --dir "$scratch/overtaken-$protocol" $(follows $protocol) --every never --kill 0@step=1 "$programs/overtaken"
+    check "overtaken, $protocol: each receive gets its own again" says '^overtaken: right'
+    check "overtaken, $protocol: ends" ended 0
+done
+unset OMPI_MCA_pml OMPI_MCA_btl
+
 # What a failed job left behind: the tool names the orphans, and a restart does what it says.
 tries=0 there=no
 while [ $there = no ] && [ $tries -lt 8 ]; do
