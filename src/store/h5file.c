@@ -11,7 +11,7 @@
 #include "store/internal.h"
 #include "store/seal.h"
 
-enum { WRITEBACK = 8 << 20, RATED = 1 << 20, SUMMED = 256 << 10 }; /* bytes handed to the disk at a time while the next are copied */
+enum { WRITEBACK = 8 << 20, RATED = 1 << 20 }; /* bytes handed to the disk at a time while the next are copied */
 
 typedef struct driver_info { bl_h5file *file; } driver_info;
 
@@ -87,20 +87,6 @@ static void keep_to_rate(bl_h5file *file, size_t bytes)
     if (due > now) nanosleep(&(struct timespec){ (time_t)((due - now) / 1000000000u), (long)((due - now) % 1000000000u) }, NULL);
 }
 
-static int write_summed(bl_h5file *file, haddr_t to, size_t bytes, const char *from)
-{
-    if (!file->sum)
-        return bl_write_all(file->fd, from, bytes, to);
-    for (size_t done = 0, slice; done < bytes; done += slice) {
-        slice = bytes - done < SUMMED ? bytes - done : SUMMED;
-        if (bl_write_all(file->fd, from + done, slice, to + done) != 0)
-            return -1;
-        (void)XXH3_128bits_update(file->sum, from + done, slice);
-        file->summed += slice;
-    }
-    return 0;
-}
-
 /* Large data goes to the disk while the next slice is copied, and while the checksum is computed. */
 static int write_slices(bl_h5file *file, haddr_t to, size_t bytes, const char *from)
 {
@@ -108,7 +94,7 @@ static int write_slices(bl_h5file *file, haddr_t to, size_t bytes, const char *f
         slice = file->rate ? RATED : WRITEBACK;
         if (slice > bytes - done) slice = bytes - done;
         keep_to_rate(file, slice);
-        if (write_summed(file, to + done, slice, from + done) != 0)
+        if (bl_write_all(file->fd, from + done, slice, to + done) != 0)
             return -1;
 #ifdef SYNC_FILE_RANGE_WRITE
         if (file->durable && slice == WRITEBACK)

@@ -14,7 +14,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "store/hash.h"
 #include "store/store.h"
 
 enum { BL_WHY = 128 }; /* bytes of a reason */
@@ -28,8 +27,6 @@ typedef struct bl_h5file {
     haddr_t end;        /* HDF5's idea of the end of what it allocated */
     bool stuck;         /* HDF5 could not close it */
     int error;          /* errno of the first failed write or read */
-    XXH3_state_t *sum;  /* NULL, or: what is written is summed up as it goes, while it is in the caches */
-    uint64_t summed;    /* bytes */
     uint64_t rate;      /* bytes/s it is written at, 0: as fast as it goes; of `written` since `began_ns` */
     uint64_t written, began_ns;
 } bl_h5file;

@@ -12,8 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BL_SUMMED_MIN = 1 << 20 };   /* bytes of a variable that is summed up while it is written */
-
 typedef struct writer {
     bl_store *store;
     const bl_snapshot *s;
@@ -24,7 +22,6 @@ typedef struct writer {
     bl_range *bulk;                 /* where the large variables lie */
     size_t nbulk;
     bl_h5file *file;
-    XXH3_state_t *sum;              /* NULL: sums are made afterwards */
     hid_t plain;                    /* creation properties of every dataset */
     char final[BL_PATH], temporary[BL_PATH];
     bl_error *err;
@@ -161,20 +158,12 @@ static int write_variable(writer *w, hid_t group, const bl_variable *v, bl_row *
     for (int i = 0; i < v->dims; i++)
         shape[i] = row->shape[i] = v->shape[i];
     hid_t space = v->dims == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(v->dims, shape, NULL);
-    if (w->sum && where.bytes >= BL_SUMMED_MIN) {
-        (void)XXH3_128bits_reset(w->sum);
-        w->file->sum = w->sum;
-        w->file->summed = 0;
-    }
     int code = write_dataset(w, group, v->name, bl_data_type(v->type, v->element), space, v->data, &where);
-    int summed = w->file->sum && w->file->summed == where.bytes; /* that, and nothing else, was written */
-    w->file->sum = NULL;
     if (code != BELAY_OK)
         return code;
     if (where.bytes >= BL_BULK_MIN)
         w->bulk[w->nbulk++] = where;
-    XXH128_hash_t hash = summed ? XXH3_128bits_digest(w->sum) : (XXH128_hash_t){ 0, 0 };
-    bl_digest sum = summed ? (bl_digest){ hash.low64, hash.high64 } : bl_digest_of(v->data, where.bytes);
+    bl_digest sum = bl_digest_of(v->data, where.bytes);
     row->low = sum.low;
     row->high = sum.high;
     return v->is_part ? write_part(w, group, v) : BELAY_OK;
@@ -264,7 +253,6 @@ static int write_file(void *context)
     if (code != BELAY_OK)
         return code;
     w->file->rate = w->store->rate;
-    w->sum = XXH3_createState();
     w->plain = H5Pcreate(H5P_DATASET_CREATE);
     (void)H5Pset_layout(w->plain, H5D_CONTIGUOUS);
     (void)H5Pset_alloc_time(w->plain, H5D_ALLOC_TIME_EARLY);
@@ -272,8 +260,6 @@ static int write_file(void *context)
     (void)H5Pset_obj_track_times(w->plain, 0);
     code = write_groups(w);
     (void)H5Pclose(w->plain);
-    XXH3_freeState(w->sum);
-    w->sum = NULL;
     int closed = bl_h5_close(w->file);
     if (code == BELAY_OK && (closed != 0 || finish(w) != 0))
         code = h5_failed(w, "the end");
