@@ -6,23 +6,7 @@
 set_reference --size 128 --steps 60 --quiet
 limit=300
 
-# survives NAME KILL...
-survives() {
-    name=$1 kills=0 list=
-    shift
-    for kill; do
-        kills=$((kills + 1))
-        list=$list,$kill
-    done
-    run "$name" --async stage --every 10 --stable "$stable" --max-restarts 20 --kill "${list#,}" "$heat2d" --size 128 --steps 60 --quiet
-    for kill; do check "$name: $kill has happened" says "was killed by --kill $kill"; done
-    check "$name: one restart a kill" restarts "$kills"
-    check "$name: exit status 0" ended 0
-    check "$name: same result" same_result
-    check "$name: job is finished" state "$scratch/$name" finished
-    check "$name: nothing is in quarantine" empty "$scratch/$name/quarantine"
-    check "$name: nobody is left behind" nobody_left
-}
+how="--async stage"
 stable=process
 survives rank-0 0@point=exchange#1 0@point=snapshot#1 0@point=rename#1 0@point=rename#2 0@point=vote#1 0@point=decide#1 \
     0@point=commit#1 0@point=publish#1 0@point=collect#1 0@point=init#1 0@point=recover#1 0@point=restored#1 0@point=finalize#1

@@ -122,6 +122,24 @@ set_reference() {
     check "heat2d gives a result without Belay" ended 0
 }
 
+# survives NAME KILL...: heat2d, killed once at each, gives the $reference of the same size; $how: more options, $stable.
+survives() {
+    name=$1 kills=0 list=
+    shift
+    for kill; do
+        kills=$((kills + 1))
+        list=$list,$kill
+    done
+    run "$name" $how --every 10 --stable "$stable" --max-restarts 20 --kill "${list#,}" "$heat2d" --size 128 --steps 60 --quiet
+    for kill; do check "$name: $kill has happened" says "was killed by --kill $kill"; done
+    check "$name: one restart a kill" restarts "$kills"
+    check "$name: exit status 0" ended 0
+    check "$name: same result" same_result
+    check "$name: job is finished" state "$scratch/$name" finished
+    check "$name: nothing is in quarantine" empty "$scratch/$name/quarantine"
+    check "$name: nobody is left behind" nobody_left
+}
+
 summary() {
     echo "$passed passed, $failed failed"
     [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
