@@ -102,7 +102,7 @@ static void set_up(problem *s, int size)
     memcpy(s->p, s->r, sizeof *s->p * (size_t)s->rows * (size_t)size);
 }
 
-int main(int argc, char **argv)
+static int program(int argc, char **argv)
 {
     problem s;
     int size = 512, steps = 100, quiet = 0, step = 0;
@@ -141,4 +141,9 @@ int main(int argc, char **argv)
     free(s.q);
     free(row(&s, s.p, -1));
     return 0;
+}
+
+int main(int argc, char **argv)
+{
+    return belay_main(program, argc, argv);
 }

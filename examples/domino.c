@@ -21,7 +21,7 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return (a ^ (b + 0x9e3779b97f4a7c15u)) * 0xbf58476d1ce4e5b9u;
 }
 
-int main(int argc, char **argv)
+static int program(int argc, char **argv)
 {
     int rank, ranks, step = 0, steps = argc > 1 ? atoi(argv[1]) : 19;
     uint64_t mine, other, all;
@@ -45,4 +45,9 @@ int main(int argc, char **argv)
     if (rank == 0) printf("result %016llx\n", (unsigned long long)all);
     MPI_Finalize();
     return 0;
+}
+
+int main(int argc, char **argv)
+{
+    return belay_main(program, argc, argv);
 }

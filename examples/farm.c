@@ -60,7 +60,7 @@ static void work(void)
     }
 }
 
-int main(int argc, char **argv)
+static int program(int argc, char **argv)
 {
     int rank, ranks, batch = 0, batches = argc > 1 ? atoi(argv[1]) : 12;
     uint64_t sum = 0;
@@ -78,4 +78,9 @@ int main(int argc, char **argv)
     if (rank == 0) printf("result %016llx\n", (unsigned long long)sum);
     MPI_Finalize();
     return 0;
+}
+
+int main(int argc, char **argv)
+{
+    return belay_main(program, argc, argv);
 }

@@ -163,7 +163,7 @@ static void run(plate *p, int steps, int quiet)
     print_result(digest_of(p, residual));
 }
 
-int main(int argc, char **argv)
+static int program(int argc, char **argv)
 {
     plate p;
     int size = 1536, steps = 100, quiet = 0;
@@ -186,4 +186,9 @@ int main(int argc, char **argv)
     free(p.next);
     MPI_Finalize();
     return 0;
+}
+
+int main(int argc, char **argv)
+{
+    return belay_main(program, argc, argv);
 }

@@ -35,7 +35,7 @@ static void sweep(double edge[HEIGHT], int number)
     for (int y = 0; y < HEIGHT; y++) edge[y] = block[y][WIDTH - 1];
 }
 
-int main(int argc, char **argv)
+static int program(int argc, char **argv)
 {
     int rank, ranks, number = 0, sweeps = argc > 1 ? atoi(argv[1]) : 60;
     int unaligned = argc > 2 && !strcmp(argv[2], "unaligned");
@@ -64,4 +64,9 @@ int main(int argc, char **argv)
     print_result(digest_add(DIGEST_START, block, sizeof block));
     MPI_Finalize();
     return 0;
+}
+
+int main(int argc, char **argv)
+{
+    return belay_main(program, argc, argv);
 }

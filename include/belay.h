@@ -123,6 +123,22 @@ BELAY_API int belay_part(const char *name, const size_t whole[], const size_t of
 /* Forgets the variable; later checkpoints do not contain it.  BELAY_ERR_ARG if there is none of that name. */
 BELAY_API int belay_unprotect(const char *name);
 
+/* ---- Recovery in the job -------------------------------------------------------------------------------------------
+ *
+ * Runs `program`, which is all of the program that uses MPI, from before MPI_Init to after MPI_Finalize, and returns what it returns:
+ *
+ *     static int program(int argc, char **argv) { MPI_Init(&argc, &argv); ... MPI_Finalize(); return 0; }
+ *     int main(int argc, char **argv) { return belay_main(program, argc, argv); }
+ *
+ * With recovery=injob, or with spares, the processes of the other ranks stay when a rank dies: each leaves the MPI call it is in (by
+ * longjmp), `program` is called again, with the arguments it had at first, and goes on from belay_recover, as after a new start
+ * but without one.  Everywhere else it is called once.  MPI_Init may also be called before belay_main.
+ * What the program has to know: what it had in memory that it allocated is lost to it, and what is static keeps its value, so static
+ * variables are to be set in `program` or protected; files that it had open stay open; its communicators, windows, files of MPI and
+ * requests are gone, and made again as at the first start; destructors of C++ do not run; no other thread may be in MPI.
+ * Errors: BELAY_ERR_ARG: `program` is NULL, or it was called twice; exit status 1 when there is no memory for the arguments. */
+BELAY_API int belay_main(int (*program)(int argc, char **argv), int argc, char **argv);
+
 /* ---- Restore -----------------------------------------------------------------------------------------------------*/
 
 typedef struct belay_status {

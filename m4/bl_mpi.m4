@@ -23,6 +23,13 @@ AC_DEFUN([BL_MPI], [
   AC_LINK_IFELSE([AC_LANG_PROGRAM([[#include <mpi.h>]],
       [[return PMPI_Isendrecv == 0 || PMPI_Allreduce_init == 0 || PMPI_Psend_init == 0 || PMPI_Comm_create_from_group == 0;]])],
     [AC_DEFINE([BL_HAVE_MPI4], [1], [MPI has the calls of MPI 4])])
+  # Found by compiling, not by version: a library made without it has not the calls.
+  bl_ulfm=no
+  AC_LINK_IFELSE([AC_LANG_PROGRAM([[#include <mpi.h>
+#include <mpi-ext.h>]], [[MPI_Comm c; int flag = MPIX_ERR_REVOKED;
+      return MPIX_Comm_revoke(MPI_COMM_WORLD) || MPIX_Comm_shrink(MPI_COMM_WORLD, &c) || MPIX_Comm_agree(c, &flag) || MPIX_Comm_failure_ack(c);]])],
+    [bl_ulfm=yes
+     AC_DEFINE([BL_HAVE_ULFM], [1], [MPI can go on after a process has failed (ULFM)])])
   bl_mpi_name="MPI"
   AC_COMPILE_IFELSE([AC_LANG_PROGRAM([[#include <mpi.h>
 #ifndef OPEN_MPI

@@ -6,7 +6,7 @@
 #include "mpi/parcel.h"
 #include "util/clock.h"
 
-enum { POSTED = 32, BUCKETS = 256, MOST = (int)sizeof(bl_beside) + BL_AT_ONCE, AT_ONCE = 200 };
+enum { POSTED = 32, BUCKETS = 256, MOST = (int)sizeof(bl_beside) + BL_AT_ONCE, AT_ONCE = 200, ABANDON_TURNS = 1000 };
 #define WARN_S 60.0
 
 typedef struct loose {
@@ -21,6 +21,7 @@ static struct beside {
     MPI_Comm comm;
     char *in;                     /* [POSTED][MOST] */
     MPI_Request arriving[POSTED]; /* persistent: what comes finds one, in this order */
+    int posted;
     unsigned next, owed;          /* the next to come; so many before it are not posted again yet */
     queue come[BUCKETS];          /* not claimed yet, in the order sent */
     unsigned unclaimed;
@@ -288,13 +289,24 @@ int bl_beside_init(bl_error *err)
 {
     beside.in = malloc((size_t)POSTED * MOST);
     if (!beside.in) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for what rides on messages");
-    PMPI_Comm_dup(MPI_COMM_WORLD, &beside.comm);
-    PMPI_Comm_set_errhandler(beside.comm, MPI_ERRORS_ARE_FATAL);
+    bl_comm_own(bl_rt.world, &beside.comm);
     for (unsigned i = 0; i < POSTED; i++) {
         PMPI_Recv_init(beside.in + (size_t)i * MOST, MOST, MPI_BYTE, MPI_ANY_SOURCE, 0, beside.comm, &beside.arriving[i]);
         PMPI_Start(&beside.arriving[i]);
     }
+    beside.posted = 1;
     return BELAY_OK;
+}
+
+static void stop(void)
+{
+    for (unsigned i = 0; i < POSTED; i++) {
+        PMPI_Cancel(&beside.arriving[i]);
+        PMPI_Wait(&beside.arriving[i], MPI_STATUS_IGNORE);
+        PMPI_Request_free(&beside.arriving[i]);
+    }
+    beside.posted = 0;
+    bl_comm_disown(&beside.comm);
 }
 
 /* When all ranks have come to MPI_Finalize: nothing more is sent, and what nobody has asked for is let go. */
@@ -305,12 +317,13 @@ void bl_beside_finish(void)
     PMPI_Barrier(beside.comm);
     while (take()) continue;
     bl_beside_repost();
-    for (unsigned i = 0; i < POSTED; i++) {
-        PMPI_Cancel(&beside.arriving[i]);
-        PMPI_Wait(&beside.arriving[i], MPI_STATUS_IGNORE);
-        PMPI_Request_free(&beside.arriving[i]);
-    }
-    PMPI_Comm_free(&beside.comm);
+    stop();
+}
+
+void bl_beside_abandon(void)
+{
+    for (unsigned turn = 0; bl_loose_pending() && turn < ABANDON_TURNS; turn++) bl_pause_briefly(turn);
+    if (beside.posted) stop();
 }
 
 static void free_asides(bl_aside *a)

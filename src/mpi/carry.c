@@ -60,7 +60,7 @@ static int leave(int rc)
 /* An error that MPI does not know of yet. */
 static int say_to_handler(MPI_Comm comm, int rc)
 {
-    PMPI_Comm_call_errhandler(comm == MPI_COMM_NULL ? MPI_COMM_WORLD : comm, rc);
+    PMPI_Comm_call_errhandler(comm == MPI_COMM_NULL ? bl_rt.world : comm, rc);
     return rc;
 }
 
@@ -823,6 +823,12 @@ void bl_carry_finish(void)
     if (freed) look_after_freed();
     bl_beside_finish();
     bl_layout_finish();
+}
+
+void bl_carry_abandon(void)
+{
+    bl_beside_abandon();
+    if (in_header || bl_rt.settings.protocol == BL_PROTOCOL_INDUCED) bl_layout_finish();
 }
 
 void bl_carry_free(void)

@@ -24,6 +24,7 @@ int bl_carry_init(bl_error *err);      /* puts them in force */
 void bl_carry_stop(void);              /* and out of force */
 void bl_carry_free(void);              /* after MPI_Finalize */
 
+void bl_carry_abandon(void);           /* before bl_carry_free, in a process that goes back */
 void bl_carry_finish(void);            /* when all ranks have come to MPI_Finalize, before it */
 
 /* A request is complete, or shown to be (`ends` 0, MPI_Request_get_status): puts the message where the program wants it, and

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "mpi/checkpoint.h"
+#include "mpi/injob.h"
 #include "mpi/log.h"
 #include "mpi/ride.h"
 #include "util/clock.h"
@@ -56,6 +57,7 @@ static void stop_cleanly(void)
         if (bl_store_set_state(bl_rt.store, "stopped", &err)) bl_say("rank 0: %s", err.text);
     }
     PMPI_Barrier(bl_rt.private_comm);
+    bl_injob_end();
     bl_ride_finish();
     bl_count_no_more();
     PMPI_Finalize();
@@ -147,6 +149,6 @@ int bl_safe_points_init(bl_error *err)
 
 void bl_safe_points_free(void)
 {
-    if (independent()) PMPI_Comm_free(&bl_rt.private_comm);
+    if (independent()) bl_comm_disown(&bl_rt.private_comm);
     else bl_coordinated_free();
 }

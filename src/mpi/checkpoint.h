@@ -69,6 +69,7 @@ int bl_stage_begin(bl_cut *cut, bl_error *err);  /* copies; the cut's moment is 
 int bl_stage_done(bl_cut *cut, int *rc, bl_error *err); /* 1: written, or not, as *rc says */
 void bl_stage_end(bl_cut *cut);
 void bl_stage_before_rename(void (*hook)(void)); /* as bl_store_before_rename, for the thread */
+void bl_stage_abandon(void);                     /* of a process that goes back: waits until nothing is written any more */
 void bl_stage_free(void);
 
 /* Waiting without using the processor; `turn` counts from 0. */

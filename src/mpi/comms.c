@@ -41,7 +41,7 @@ static int *world_ranks(MPI_Group group, int size)
     int *own = malloc(2 * sizeof(int) * (size_t)(size ? size : 1)), *result = own ? own + size : NULL;
     if (!own) return NULL;
     for (int i = 0; i < size; i++) own[i] = i;
-    PMPI_Comm_group(MPI_COMM_WORLD, &world);
+    PMPI_Comm_group(bl_rt.world, &world);
     PMPI_Group_translate_ranks(group, size, own, world, result);
     PMPI_Group_free(&world);
     for (int i = 0; i < size; i++) own[i] = result[i] == MPI_UNDEFINED ? -1 : result[i];
@@ -88,7 +88,7 @@ static uint64_t members_of(bl_comm *c, MPI_Comm handle)
     PMPI_Comm_size(handle, &c->size);
     c->peers = c->size;
     if (!inter) {
-        PMPI_Comm_compare(handle, MPI_COMM_WORLD, &relation);
+        PMPI_Comm_compare(handle, bl_rt.world, &relation);
         if (relation == MPI_IDENT || relation == MPI_CONGRUENT) return WORLD_ID;
     }
     PMPI_Comm_group(handle, &group);
@@ -198,13 +198,18 @@ static uint64_t origin_of(MPI_Comm parent, int tag)
     return !c ? 0 : tag ? hash_sides(c->id, (uint64_t)tag) : c->id;
 }
 
+static MPI_Errhandler ours(void)
+{
+    return bl_rt.errors ? bl_rt.errors : MPI_ERRORS_ARE_FATAL;
+}
+
 /* What collectives are made of with message logging.  All members are here. */
 static void give_shadow(bl_comm *c)
 {
     MPI_Comm handle;
     if (!c || c->local || bl_rt.settings.logging == BL_LOGGING_NONE) return;
     PMPI_Comm_dup(c->handle, &handle);
-    PMPI_Comm_set_errhandler(handle, MPI_ERRORS_ARE_FATAL);
+    PMPI_Comm_set_errhandler(handle, ours());
     shadow_of = c->handle;
     c->shadow = register_comm(handle, 0);
     shadow_of = MPI_COMM_NULL;
@@ -212,7 +217,12 @@ static void give_shadow(bl_comm *c)
 
 void bl_comm_made(MPI_Comm comm, MPI_Comm parent, int tag)
 {
-    if (comm != MPI_COMM_NULL && !known(comm)) give_shadow(register_comm(comm, origin_of(parent, tag)));
+    if (comm != MPI_COMM_NULL && !known(comm)) {
+        bl_comm *c = register_comm(comm, origin_of(parent, tag));
+        const bl_comm *p = bl_rt.errors && parent != MPI_COMM_NULL ? known(parent) : NULL;
+        if (c && p) c->handler = p->handler;
+        give_shadow(c);
+    }
     if (bl_rt.settings.logging != BL_LOGGING_NONE) bl_log_comm(comm == MPI_COMM_NULL ? NULL : known(comm));
 }
 
@@ -307,9 +317,9 @@ void bl_comm_freed(MPI_Comm handle)
 
 int bl_comms_init(bl_error *err)
 {
-    if (!bl_comm_find(MPI_COMM_WORLD) || !bl_comm_find(MPI_COMM_SELF))
+    if (!bl_comm_find(bl_rt.world) || !bl_comm_find(MPI_COMM_SELF))
         return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for the table of communicators");
-    give_shadow(bl_comm_find(MPI_COMM_WORLD));
+    give_shadow(bl_comm_find(bl_rt.world));
     give_shadow(bl_comm_find(MPI_COMM_SELF));
     return BELAY_OK;
 }
@@ -321,6 +331,25 @@ void bl_comms_free(void)
     free(bl_rt.comm);
     free(bl_rt.freed_comm);
     free(bl_rt.series);
+}
+
+void bl_comm_owned(MPI_Comm comm)
+{
+    if (comm != MPI_COMM_NULL && bl_rt.owns < BL_OWN_COMMS) bl_rt.own[bl_rt.owns++] = comm;
+}
+
+void bl_comm_own(MPI_Comm from, MPI_Comm *comm)
+{
+    PMPI_Comm_dup(from, comm);
+    PMPI_Comm_set_errhandler(*comm, ours());
+    bl_comm_owned(*comm);
+}
+
+void bl_comm_disown(MPI_Comm *comm)
+{
+    for (unsigned i = 0; i < bl_rt.owns; i++)
+        if (bl_rt.own[i] == *comm) bl_rt.own[i--] = bl_rt.own[--bl_rt.owns];
+    PMPI_Comm_free(comm);
 }
 
 int bl_comm_world_rank(const bl_comm *c, int peer)

@@ -620,7 +620,7 @@ void bl_coordinated_free(void)
         if (d->out) bl_pause_briefly(turn);
     }
     if (!quiet || d->out) return; /* MPI still refers to our buffers: they stay */
-    PMPI_Comm_free(&bl_rt.private_comm);
+    bl_comm_disown(&bl_rt.private_comm);
     free(d->mine);
     free(d->theirs);
     free(d->received);

@@ -13,6 +13,7 @@ BEGIN {
     counted["ifile"] = "outstanding until it is completed; one more collective if all ranks call it"
     counted["join"] = "one more collective"
     counted["window"] = "one more collective"
+    counted["on"] = "nothing; of the communicator that is current"
     counted["mpi4"] = "nothing (MPI 4)"
     why["join"] = "with checkpoints (every other than never): none is taken after it, since the processes it brings in are not ranks of the job"
     why["window"] = "with checkpoints (every other than never): none is taken after it, since a rank does not see what is put into its window"

@@ -62,8 +62,7 @@ int bl_depend_init(bl_error *err)
         d.carried = calloc(COPIES, sizeof *d.carried);
         d.what = calloc(COPIES, sizeof *d.what);
         if (!d.copy || !d.carried || !d.what) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for message logging");
-        PMPI_Comm_dup(MPI_COMM_WORLD, &d.comm);
-        PMPI_Comm_set_errhandler(d.comm, MPI_ERRORS_ARE_FATAL);
+        bl_comm_own(bl_rt.world, &d.comm);
     }
     d.log = (bl_msglog){ .vector = d.vector, .copy = d.copy, .room = COPIES };
     bl_msglog_start(&d.log, is_causal() ? BL_MSGLOG_CAUSAL : BL_MSGLOG_OPTIMISTIC, (uint32_t)bl_rt.rank, ranks(), bl_rt.settings.log_failures);
@@ -111,7 +110,7 @@ void bl_depend_finish(void)
         pthread_join(d.thread, NULL);
         d.running = 0;
     }
-    if (d.copy && d.comm != MPI_COMM_NULL) PMPI_Comm_free(&d.comm);
+    if (d.copy && d.comm != MPI_COMM_NULL) bl_comm_disown(&d.comm);
 }
 
 /* --- what is stable --- */

@@ -10,6 +10,7 @@
 
 #include "mpi/carry.h"
 #include "mpi/checkpoint.h"
+#include "mpi/injob.h"
 #include "mpi/log.h"
 #include "mpi/redundancy.h"
 #include "mpi/ride.h"
@@ -33,6 +34,7 @@ const char *bl_call_name(enum bl_call call)
 typedef struct opening {
     int rc;
     uint32_t incarnation, next_checkpoint;
+    uint64_t fired;
     char text[768];
 } opening;
 
@@ -51,10 +53,37 @@ static enum bl_stable stable(void)
     return bl_rt.settings.stable_power ? BL_STABLE_POWER : BL_STABLE_PROCESS;
 }
 
+/* Within the job nobody else does it. */
+static int go_on_with_job(bl_error *err)
+{
+    int rc = bl_store_open(bl_rt.settings.dir, stable(), &bl_rt.store, err);
+    if (rc == BELAY_OK) rc = bl_store_next_incarnation(bl_rt.store, err);
+    if (rc == BELAY_OK) bl_rt.incarnation = bl_store_job(bl_rt.store)->incarnation;
+    return rc;
+}
+
+/* Injected kills that have happened since mpirun was started. */
+static uint64_t fired(const char *supervised)
+{
+    uint64_t fired = 0;
+    uint32_t first = 0;
+    if (!bl_injob_recoveries()) return 0;
+    if (!bl_injob_first_incarnation(&first) && supervised) number_of(supervised, &first);
+    for (uint32_t i = first; i < bl_rt.incarnation; i++)
+        for (uint32_t r = 0; r < (uint32_t)bl_rt.ranks; r++) {
+            bl_live_header h;
+            bl_error ignored;
+            if (bl_live_read_header(bl_rt.store, r, i, &h, &ignored) || h.state != BL_LIVE_KILLED) continue;
+            if (h.code >= 1 && h.code <= BL_KILLS_MAX) fired |= (uint64_t)1 << (h.code - 1);
+        }
+    return fired;
+}
+
 /* Under `belay run` the supervisor has begun the incarnation; a plain mpirun begins it here. */
 static int open_job(const char *supervised, bl_error *err)
 {
     const bl_settings *s = &bl_rt.settings;
+    if (bl_injob_recoveries()) return go_on_with_job(err);
     if (supervised) {
         if (number_of(supervised, &bl_rt.incarnation))
             return bl_fail(err, BELAY_ERR_ARG, "BELAY_INCARNATION is '%.40s', not a number", supervised);
@@ -82,6 +111,7 @@ static void prepare(opening *o, const char *supervised)
     if (o->rc == BELAY_OK) o->rc = bl_store_highest(bl_rt.store, &highest, &err);
     o->incarnation = bl_rt.incarnation;
     o->next_checkpoint = highest + 1;
+    if (o->rc == BELAY_OK) o->fired = fired(supervised);
     memcpy(o->text, err.text, sizeof o->text);
 }
 
@@ -162,9 +192,11 @@ static void find_shared_request(void)
 
 /* After PMPI_Init.  Collective; on any error the job ends here with its reason, since running on unprotected would
  * show only when it is too late. */
-static void begin(void)
+void bl_begin(void)
 {
+    static int listening;
     MPI_Comm parent;
+    if (!bl_injob_again()) bl_rt.world = MPI_COMM_WORLD;
     PMPI_Comm_get_parent(&parent);
     bl_rt.off = getenv("BELAY_OFF") != NULL || parent != MPI_COMM_NULL; /* who is spawned is not of the job it is told of */
     if (bl_rt.off) return;
@@ -178,11 +210,16 @@ static void begin(void)
     opening o;
     memset(&o, 0, sizeof o);
     bl_rt.supervised = supervised != NULL;
-    PMPI_Comm_rank(MPI_COMM_WORLD, &bl_rt.rank);
-    PMPI_Comm_size(MPI_COMM_WORLD, &bl_rt.ranks);
     PMPI_Query_thread(&bl_rt.thread_level);
-    PMPI_Comm_dup(MPI_COMM_WORLD, &bl_rt.private_comm);
-    PMPI_Comm_set_errhandler(bl_rt.private_comm, MPI_ERRORS_ARE_FATAL);
+    listen_for_stop(); /* before set_up makes the live table: whoever sees it may send the request; and a spare may get it */
+    if (bl_settings_load(&bl_rt.settings, &err) == BELAY_OK && bl_injob_open(&err)) { /* for all alike; else rank 0 says what is wrong */
+        PMPI_Comm_rank(MPI_COMM_WORLD, &bl_rt.rank);
+        if (bl_rt.rank == 0) bl_end_job(&err);
+        PMPI_Barrier(MPI_COMM_WORLD); /* rank 0 ends the job */
+    }
+    PMPI_Comm_rank(bl_rt.world, &bl_rt.rank);
+    PMPI_Comm_size(bl_rt.world, &bl_rt.ranks);
+    bl_comm_own(bl_rt.world, &bl_rt.private_comm);
     if (bl_rt.rank == 0) prepare(&o, supervised);
     PMPI_Bcast(&o, (int)sizeof o, MPI_BYTE, 0, bl_rt.private_comm);
     if (o.rc) {
@@ -194,15 +231,17 @@ static void begin(void)
     }
     bl_rt.incarnation = o.incarnation;
     bl_rt.next_checkpoint = o.next_checkpoint;
+    bl_rt.fired = o.fired;
+    bl_injob_began(o.incarnation);
     int rc = join_job(&o, &err);
-    listen_for_stop(); /* before set_up makes the live table: whoever sees it may send the request */
     if (rc == BELAY_OK) rc = set_up(&err);
     if (rc == BELAY_OK && bl_rt.thread_level == MPI_THREAD_MULTIPLE) rc = bl_threads_init(&err);
     if (rc) bl_end_job(&err);
     bl_inject_arm();
     bl_store_before_rename(bl_rt.store, before_rename);
     bl_stage_before_rename(before_rename);
-    atexit(on_exit_without_finalize);
+    if (!listening) atexit(on_exit_without_finalize);
+    listening = 1;
     bl_rt.on = 1;
     bl_rt.locked = bl_rt.thread_level == MPI_THREAD_MULTIPLE;
     PMPI_Allreduce(&bl_rt.locked, &bl_rt.several, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
@@ -216,17 +255,24 @@ static void begin(void)
     bl_point(BL_POINT_init);
 }
 
+static int begins_again(void)
+{
+    return bl_injob_again() && !bl_rt.on;
+}
+
 BELAY_API int MPI_Init(int *argc, char ***argv)
 {
-    int rc = PMPI_Init(argc, argv);
-    if (rc == MPI_SUCCESS) begin();
+    if (!begins_again()) bl_injob_before();
+    int rc = begins_again() ? MPI_SUCCESS : PMPI_Init(argc, argv);
+    if (rc == MPI_SUCCESS) bl_begin();
     return rc;
 }
 
 BELAY_API int MPI_Init_thread(int *argc, char ***argv, int required, int *provided)
 {
-    int rc = PMPI_Init_thread(argc, argv, required, provided);
-    if (rc == MPI_SUCCESS) begin();
+    if (!begins_again()) bl_injob_before();
+    int rc = begins_again() ? PMPI_Query_thread(provided) : PMPI_Init_thread(argc, argv, required, provided);
+    if (rc == MPI_SUCCESS) bl_begin();
     return rc;
 }
 
@@ -239,6 +285,7 @@ static void finish(void)
     bl_point(BL_POINT_finalize);
     if (!bl_settings_alone(&bl_rt.settings)) bl_coordinated_settle();
     PMPI_Barrier(bl_rt.private_comm);
+    bl_injob_end();
     bl_carry_finish();
     bl_log_finish();
     bl_ride_finish();
@@ -248,9 +295,8 @@ static void finish(void)
     bl_safe_points_free();
 }
 
-static void release(void)
+void bl_release(void)
 {
-    bl_rt.live.header->state = BL_LIVE_FINISHED;
     if (bl_rt.reader) bl_snapshot_close(bl_rt.reader);
     bl_stage_free();
     bl_log_free();
@@ -275,7 +321,8 @@ BELAY_API int MPI_Finalize(void)
     finish();
     bl_count_no_more();
     int rc = PMPI_Finalize();
-    release();
+    bl_rt.live.header->state = BL_LIVE_FINISHED;
+    bl_release();
     return rc;
 }
 

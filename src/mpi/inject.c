@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mpi/injob.h"
 #include "mpi/log.h"
 
 static void die(unsigned index)
@@ -20,8 +21,10 @@ static void die(unsigned index)
     for (;;) pause();
 }
 
+/* From the start of mpirun on; a process that takes the place of one that was so killed is not killed again. */
 static void arm_timer(const bl_kill *k)
 {
+    if (bl_injob_recoveries()) return;
     struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL };
     struct itimerspec when = { .it_value = { .tv_sec = (time_t)k->seconds,
                                              .tv_nsec = (long)((k->seconds - (double)(time_t)k->seconds) * 1e9) } };
@@ -30,12 +33,17 @@ static void arm_timer(const bl_kill *k)
         bl_say("rank %d: the timer of a --kill could not be set", bl_rt.rank);
 }
 
+static int has_fired(unsigned i)
+{
+    return (bl_rt.fired >> i & 1) != 0;
+}
+
 static void arm_step(uint64_t from)
 {
     bl_rt.kill_step = UINT64_MAX;
     for (unsigned i = 0; i < bl_rt.settings.kills; i++) {
         const bl_kill *k = &bl_rt.settings.kill[i];
-        if (k->rank == (uint32_t)bl_rt.rank && k->when == BL_KILL_STEP && k->number >= from && k->number < bl_rt.kill_step)
+        if (k->rank == (uint32_t)bl_rt.rank && !has_fired(i) && k->when == BL_KILL_STEP && k->number >= from && k->number < bl_rt.kill_step)
             bl_rt.kill_step = k->number;
     }
 }
@@ -46,7 +54,7 @@ void bl_inject_arm(void)
     arm_step(0);
     for (unsigned i = 0; i < bl_rt.settings.kills; i++) {
         const bl_kill *k = &bl_rt.settings.kill[i];
-        if (k->rank != (uint32_t)bl_rt.rank) continue;
+        if (k->rank != (uint32_t)bl_rt.rank || has_fired(i)) continue;
         if (k->when == BL_KILL_CALL && k->number < bl_rt.calls_until) bl_rt.calls_until = k->number;
         if (k->when == BL_KILL_POINT) bl_rt.points_armed |= (uint64_t)1 << k->point;
         if (k->when == BL_KILL_AFTER) arm_timer(k);
@@ -57,7 +65,7 @@ static void die_of(enum bl_kill_when when, uint64_t number)
 {
     for (unsigned i = 0; i < bl_rt.settings.kills; i++) {
         const bl_kill *k = &bl_rt.settings.kill[i];
-        if (k->rank == (uint32_t)bl_rt.rank && k->when == when && k->number == number) die(i);
+        if (k->rank == (uint32_t)bl_rt.rank && !has_fired(i) && k->when == when && k->number == number) die(i);
     }
 }
 
@@ -79,7 +87,7 @@ void bl_inject_point(enum bl_point point)
     uint32_t passage = ++bl_rt.point_passed[point];
     for (unsigned i = 0; i < bl_rt.settings.kills; i++) {
         const bl_kill *k = &bl_rt.settings.kill[i];
-        if (k->rank == (uint32_t)bl_rt.rank && k->when == BL_KILL_POINT && k->point == point && k->number == passage)
+        if (k->rank == (uint32_t)bl_rt.rank && k->when == BL_KILL_POINT && k->point == point && k->number == passage && !has_fired(i))
             die(i);
     }
 }

@@ -40,6 +40,7 @@ int bl_log_checkpoint(uint32_t checkpoint, bl_error *err); /* before its snapsho
 void bl_log_kept(uint32_t checkpoint);           /* it exists */
 void bl_log_lose(void);                          /* for an injected kill: what is not forced is lost */
 void bl_log_finish(void);                        /* when all ranks have come to MPI_Finalize, before it */
+void bl_log_abandon(void);                       /* before bl_log_free, in a process that goes back */
 void bl_log_free(void);
 void bl_log_end_job(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 void bl_log_unsupported(const char *call) __attribute__((noreturn));       /* ends the job: this call cannot be logged */
@@ -121,6 +122,7 @@ MPI_Request bl_log_inner(MPI_Request request);       /* the one that MPI knows, 
 int bl_log_ready(int count, const MPI_Request *requests); /* one that MPI does not know to be complete; -1: none */
 void bl_log_request_freed(MPI_Request handle);
 void bl_log_persistent(const void *buf, int count, MPI_Datatype type, int peer, int tag, MPI_Comm comm, enum bl_call call, MPI_Request request);
+void bl_logged_abandon(void);                    /* MPI has none of our memory any more */
 void bl_logged_free(void);
 int bl_log_link(MPI_Comm comm, const char *call, bl_tree_link *link); /* for its collectives; 0: it has none, and need not */
 int bl_log_held(int count, const MPI_Request *requests); /* of a replay: one will never complete */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "mpi/carry.h"
+#include "mpi/checkpoint.h"
 #include "mpi/depend.h"
 #include "mpi/log.h"
 #include "mpi/logging.h"
@@ -17,6 +18,7 @@
 #define WANTED(status, own) ((status) == MPI_STATUS_IGNORE ? &(own) : (status))
 enum { POLL_EACH = 4096,     /* calls */
        LONG = 4 << 10,       /* bytes */
+       ABANDON_TURNS = 1000,
        TREE_TAG = 1 };       /* of a collective's messages, on a communicator of our own */
 
 /* Receives whose message is not known, and those posted while there is one: whom they were matched with is an event. */
@@ -93,7 +95,7 @@ static void free_type(MPI_Datatype *type)
 
 static int say_to_handler(MPI_Comm comm, int rc)
 {
-    PMPI_Comm_call_errhandler(comm == MPI_COMM_NULL ? MPI_COMM_WORLD : comm, rc);
+    PMPI_Comm_call_errhandler(comm == MPI_COMM_NULL ? bl_rt.world : comm, rc);
     return rc;
 }
 
@@ -1183,6 +1185,17 @@ const bl_under_calls bl_logged_calls = {
     BL_CARRIED(BL_LOGGED_CALL)
 #undef BL_LOGGED_CALL
 };
+
+void bl_logged_abandon(void)
+{
+    for (unsigned i = 0; i < lg.watches; i++) {
+        int done = lg.watch[i].inner == MPI_REQUEST_NULL;
+        for (unsigned turn = 0; !done && turn < ABANDON_TURNS; turn++) {
+            PMPI_Test(&lg.watch[i].inner, &done, MPI_STATUS_IGNORE);
+            if (!done) bl_pause_briefly(turn);
+        }
+    }
+}
 
 void bl_logged_free(void)
 {

@@ -158,8 +158,7 @@ int bl_log_init(bl_error *err)
         return bl_fail(err, BELAY_ERR_REFUSED, "message logging with MPI_THREAD_MULTIPLE: in which order threads call MPI is not logged; ask MPI_Init_thread for less, or run without logging");
     if (bl_layout_init())
         return bl_fail(err, BELAY_ERR_REFUSED, "message logging needs an MPI whose MPI_Pack writes bytes as they are in memory");
-    PMPI_Comm_dup(MPI_COMM_WORLD, &state.comm);
-    PMPI_Comm_set_errhandler(state.comm, MPI_ERRORS_ARE_FATAL);
+    bl_comm_own(bl_rt.world, &state.comm);
     return bl_depend_init(err);
 }
 
@@ -660,7 +659,16 @@ void bl_log_finish(void)
     bl_log_poll();
     bl_depend_finish();
     bl_layout_finish();
-    PMPI_Comm_free(&state.comm);
+    bl_comm_disown(&state.comm);
+}
+
+void bl_log_abandon(void)
+{
+    if (bl_rt.settings.logging == BL_LOGGING_NONE) return;
+    bl_logged_abandon();
+    bl_depend_finish();
+    bl_layout_finish();
+    if (state.comm) bl_comm_disown(&state.comm);
 }
 
 void bl_log_free(void)

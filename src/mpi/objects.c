@@ -232,6 +232,7 @@ static void tell_of_output(const char *filename)
 
 BELAY_API int MPI_File_open(MPI_Comm comm, const char *filename, int amode, MPI_Info info, MPI_File *fh)
 {
+    comm = bl_now(comm);
     int how = bl_enter();
     if (!how) return PMPI_File_open(comm, filename, amode, info, fh);
     if (how == BL_ENTERED_LOGGED) bl_log_unlogged("MPI_File_open");
@@ -285,6 +286,7 @@ void bl_info_done(MPI_Info kept, MPI_Info info)
 
 BELAY_API int MPI_Comm_set_info(MPI_Comm comm, MPI_Info info)
 {
+    comm = bl_now(comm);
     if (!bl_enter()) return PMPI_Comm_set_info(comm, info);
     MPI_Info own = bl_info_kept(info);
     bl_wait_begin();

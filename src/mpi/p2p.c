@@ -4,6 +4,7 @@
 
 #include "mpi/carry.h"
 #include "mpi/checkpoint.h"
+#include "mpi/injob.h"
 #include "mpi/log.h"
 
 #define WANTED(status, own) ((status) == MPI_STATUS_IGNORE ? &(own) : (status))
@@ -16,6 +17,7 @@ static int delivered(int rc)
 
 BELAY_API int MPI_Recv(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm, MPI_Status *status)
 {
+    comm = bl_now(comm);
     if (!bl_enter_message()) return bl_under->Recv(buf, count, datatype, source, tag, comm, status);
     MPI_Status own, *s = WANTED(status, own);
     bl_wait_begin();
@@ -39,6 +41,7 @@ static BL_APART int receive_rarely(void *buf, int count, MPI_Datatype datatype, 
 
 BELAY_API int MPI_Irecv(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI_Comm comm, MPI_Request *request)
 {
+    comm = bl_now(comm);
     const bl_way *way = bl_way_at_hand(BL_RECEIVED, comm, source, tag);
     if (!way || !bl_count_frequent()) return receive_rarely(buf, count, datatype, source, tag, comm, request);
     int rc = PMPI_Irecv(buf, count, datatype, source, tag, comm, request);
@@ -48,6 +51,7 @@ BELAY_API int MPI_Irecv(void *buf, int count, MPI_Datatype datatype, int source,
 BELAY_API int MPI_Sendrecv(const void *sendbuf, int sendcount, MPI_Datatype sendtype, int dest, int sendtag, void *recvbuf,
                            int recvcount, MPI_Datatype recvtype, int source, int recvtag, MPI_Comm comm, MPI_Status *status)
 {
+    comm = bl_now(comm);
     if (!bl_enter_message())
         return bl_under->Sendrecv(sendbuf, sendcount, sendtype, dest, sendtag, recvbuf, recvcount, recvtype, source, recvtag,
                              comm, status);
@@ -65,6 +69,7 @@ BELAY_API int MPI_Sendrecv(const void *sendbuf, int sendcount, MPI_Datatype send
 BELAY_API int MPI_Sendrecv_replace(void *buf, int count, MPI_Datatype datatype, int dest, int sendtag, int source,
                                    int recvtag, MPI_Comm comm, MPI_Status *status)
 {
+    comm = bl_now(comm);
     if (!bl_enter_message())
         return bl_under->Sendrecv_replace(buf, count, datatype, dest, sendtag, source, recvtag, comm, status);
     MPI_Status own, *s = WANTED(status, own);
@@ -81,6 +86,7 @@ BELAY_API int MPI_Sendrecv_replace(void *buf, int count, MPI_Datatype datatype, 
 
 BELAY_API int MPI_Mprobe(int source, int tag, MPI_Comm comm, MPI_Message *message, MPI_Status *status)
 {
+    comm = bl_now(comm);
     if (!bl_enter_message()) return bl_under->Mprobe(source, tag, comm, message, status);
     MPI_Status own, *s = WANTED(status, own);
     bl_wait_begin();
@@ -93,6 +99,7 @@ BELAY_API int MPI_Mprobe(int source, int tag, MPI_Comm comm, MPI_Message *messag
 
 BELAY_API int MPI_Improbe(int source, int tag, MPI_Comm comm, int *flag, MPI_Message *message, MPI_Status *status)
 {
+    comm = bl_now(comm);
     if (!bl_enter_message()) return bl_under->Improbe(source, tag, comm, flag, message, status);
     MPI_Status own, *s = WANTED(status, own);
     int rc = PMPI_Improbe(source, tag, comm, flag, message, s);
@@ -146,6 +153,19 @@ BELAY_API int MPI_Startall(int count, MPI_Request requests[])
 
 /* --- completions: MPI clears the handles, so they are read before; statuses cost MPI time, so they are asked for only
  * when a request needs its own to be counted --- */
+
+/* A rank is dead, and which requests MPI has taken is known when it has returned; so bl_rt.completing is set before. */
+static int returned(int rc)
+{
+    bl_rt.completing = 0;
+    return rc;
+}
+
+static int over(int rc)
+{
+    if (bl_rt.hurt) bl_injob_go_back();
+    return rc;
+}
 
 static MPI_Status *wanted_all(MPI_Status *statuses)
 {
@@ -205,7 +225,7 @@ static int failed(int rc, int handles, int count, const MPI_Request *requests, M
     for (int i = 0; !carried() && i < handles; i++)
         if (!among(bl_rt.handles[i], count, requests))
             bl_request_completed(bl_rt.handles[i], statuses == MPI_STATUSES_IGNORE ? MPI_STATUS_IGNORE : &statuses[i]);
-    return rc;
+    return over(rc);
 }
 
 /* One of bl_rt.handles, or none, MPI_UNDEFINED; after an error it may be anything. */
@@ -216,17 +236,18 @@ static int any_completed(int rc, int count, int index, const MPI_Request *reques
     if (carried() && one) bl_carry_failed(bl_rt.handles[index], status);
     for (int i = 0; !carried() && i < count; i++)
         if (!among(bl_rt.handles[i], count, requests)) bl_request_completed(bl_rt.handles[i], status);
-    return rc;
+    return over(rc);
 }
 
 static int test_one(MPI_Request *request, int *flag, MPI_Status *status)
 {
     MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     MPI_Request handle = *request;
-    int rc = PMPI_Test(request, flag, s);
+    bl_rt.completing = 1;
+    int rc = returned(PMPI_Test(request, flag, s));
     if (rc == MPI_SUCCESS) return *flag ? bl_request_completed(handle, s) : rc;
     broken(handle, *request != handle, s);
-    return rc;
+    return over(rc);
 }
 
 static void remember(int count, const MPI_Request *requests)
@@ -239,7 +260,8 @@ static int test_all(int count, MPI_Request requests[], int *flag, MPI_Status sta
     if (bl_scratch(count)) return PMPI_Testall(count, requests, flag, statuses);
     remember(count, requests);
     MPI_Status *s = wanted_all(statuses);
-    int rc = PMPI_Testall(count, requests, flag, s);
+    bl_rt.completing = 1;
+    int rc = returned(PMPI_Testall(count, requests, flag, s));
     if (rc != MPI_SUCCESS) return failed(rc, count, count, requests, s);
     return *flag ? completed(count, NULL, s) : rc;
 }
@@ -249,7 +271,8 @@ static int test_any(int count, MPI_Request requests[], int *index, int *flag, MP
     if (bl_scratch(count)) return PMPI_Testany(count, requests, index, flag, status);
     remember(count, requests);
     MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
-    int rc = PMPI_Testany(count, requests, index, flag, s);
+    bl_rt.completing = 1;
+    int rc = returned(PMPI_Testany(count, requests, index, flag, s));
     return rc == MPI_SUCCESS && !*flag ? rc : any_completed(rc, count, *index, requests, s);
 }
 
@@ -260,7 +283,9 @@ static int some(some_call *call, int incount, MPI_Request requests[], int *outco
     if (bl_scratch(incount)) return call(incount, requests, outcount, indices, statuses);
     remember(incount, requests);
     MPI_Status *s = wanted_all(statuses);
-    int rc = call(incount, requests, outcount, indices, s);
+    bl_rt.completing = 1;
+    int rc = returned(call(incount, requests, outcount, indices, s));
+    if (rc != MPI_SUCCESS && bl_rt.hurt) return failed(rc, incount, incount, requests, MPI_STATUSES_IGNORE);
     if (*outcount == MPI_UNDEFINED) return rc;
     if (rc == MPI_SUCCESS) return completed(*outcount, indices, s);
     if (rc == MPI_ERR_IN_STATUS) partly_completed(*outcount, indices, s);
@@ -303,10 +328,11 @@ static int wait_one(MPI_Request *request, MPI_Status *status)
     if (bl_replaying && bl_log_held(1, request)) bl_replay_unknown();
     MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     MPI_Request handle = *request;
-    int rc = PMPI_Wait(request, s);
+    bl_rt.completing = 1;
+    int rc = returned(PMPI_Wait(request, s));
     if (rc == MPI_SUCCESS) return bl_request_completed(handle, s);
     broken(handle, *request != handle, s);
-    return rc;
+    return over(rc);
 }
 
 BELAY_API int MPI_Wait(MPI_Request *request, MPI_Status *status)
@@ -481,7 +507,8 @@ static int wait_all_with_statuses(int count, MPI_Request requests[], MPI_Status 
 {
     MPI_Status *s = wanted_all(statuses);
     remember(count, requests);
-    int rc = PMPI_Waitall(count, requests, s);
+    bl_rt.completing = 1;
+    int rc = returned(PMPI_Waitall(count, requests, s));
     return rc == MPI_SUCCESS ? completed(count, NULL, s) : failed(rc, count, count, requests, s);
 }
 
@@ -491,7 +518,8 @@ static int wait_all(int count, MPI_Request requests[], MPI_Status statuses[])
     if (bl_scratch(count)) return PMPI_Waitall(count, requests, statuses);
     if (bl_rt.wanting) return wait_all_with_statuses(count, requests, statuses);
     remember(count, requests);
-    int rc = PMPI_Waitall(count, requests, statuses);
+    bl_rt.completing = 1;
+    int rc = returned(PMPI_Waitall(count, requests, statuses));
     if (rc != MPI_SUCCESS) return failed(rc, count, count, requests, MPI_STATUSES_IGNORE);
     bl_requests_ended(count, bl_rt.handles);
     return rc;
@@ -522,7 +550,8 @@ static int wait_any(int count, MPI_Request requests[], int *index, MPI_Status *s
     if (bl_scratch(count)) return PMPI_Waitany(count, requests, index, status);
     remember(count, requests);
     MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
-    int rc = PMPI_Waitany(count, requests, index, s);
+    bl_rt.completing = 1;
+    int rc = returned(PMPI_Waitany(count, requests, index, s));
     return any_completed(rc, count, *index, requests, s);
 }
 
@@ -628,6 +657,7 @@ BELAY_API int MPI_Buffer_detach(void *buffer, int *size)
 /* The new handle may not be asked anything before the request is complete, but what it is called is known here. */
 BELAY_API int MPI_Comm_idup(MPI_Comm comm, MPI_Comm *newcomm, MPI_Request *request)
 {
+    comm = bl_now(comm);
     int how = bl_enter();
     if (!how) return PMPI_Comm_idup(comm, newcomm, request);
     if (how == BL_ENTERED_LOGGED) bl_log_unlogged("MPI_Comm_idup");

@@ -280,7 +280,7 @@ int bl_parcel_in_matched(bl_parcel *p, void *buf, int count, MPI_Datatype type)
     p->user = p->at = buf;
     p->count = p->wire_count = count;
     p->type = p->wire_type = type;
-    if (!reasonable(count, type, MPI_COMM_WORLD)) return MPI_SUCCESS;
+    if (!reasonable(count, type, bl_rt.world)) return MPI_SUCCESS;
     const bl_layout *l = bl_layout_of(type);
     p->bytes = l->size * count;
     p->contiguous = (uint8_t)l->contiguous;
@@ -380,7 +380,7 @@ static void keep(const bl_parcel *p, const bl_live_slot *slot, uint64_t number)
 {
     const bl_layout *l = bl_layout_of(p->type);
     int count = l->size ? (int)(p->came / l->size) : 0;
-    MPI_Comm comm = p->comm->handle == MPI_COMM_NULL ? MPI_COMM_WORLD : p->comm->handle;
+    MPI_Comm comm = p->comm->handle == MPI_COMM_NULL ? bl_rt.world : p->comm->handle;
     bl_induced_keep(slot, number, p->user, count < p->count ? count : p->count, p->type, comm);
 }
 
@@ -389,7 +389,7 @@ static int fail_if_too_long(bl_parcel *p, const arrival *a, MPI_Status *s)
     if (a->bytes <= p->bytes) return MPI_SUCCESS;
     p->failed = 1;
     s->MPI_ERROR = MPI_ERR_TRUNCATE;
-    PMPI_Comm_call_errhandler(p->comm->handle == MPI_COMM_NULL ? MPI_COMM_WORLD : p->comm->handle, MPI_ERR_TRUNCATE);
+    PMPI_Comm_call_errhandler(p->comm->handle == MPI_COMM_NULL ? bl_rt.world : p->comm->handle, MPI_ERR_TRUNCATE);
     return MPI_ERR_TRUNCATE;
 }
 

@@ -89,6 +89,7 @@ typedef struct bl_aside {   /* one that has come */
     bl_room payload;
 } bl_aside;
 int bl_beside_init(bl_error *err);
+void bl_beside_abandon(void);
 void bl_beside_finish(void);
 void bl_beside_free(void);
 void bl_beside_repost(void);

@@ -61,7 +61,8 @@ static int form_groups(bl_error *err)
         const bl_level *l = &bl_rt.settings.level[k];
         rc = bl_groups_form(ranks(), red.domain, l->members, l->parity, room, room + ranks(), &groups, err);
         if (rc) break;
-        PMPI_Comm_split(bl_rt.private_comm, (int)room[ranks() + (uint32_t)bl_rt.rank], bl_rt.rank, &red.level[red.levels++].comm);
+        PMPI_Comm_split(bl_rt.private_comm, (int)room[ranks() + (uint32_t)bl_rt.rank], bl_rt.rank, &red.level[red.levels].comm);
+        bl_comm_owned(red.level[red.levels++].comm);
     }
     free(room);
     return rc;
@@ -109,7 +110,7 @@ int bl_redundancy_init(bl_error *err)
 
 void bl_redundancy_free(void)
 {
-    for (unsigned k = 0; k < red.levels; k++) PMPI_Comm_free(&red.level[k].comm);
+    for (unsigned k = 0; k < red.levels; k++) bl_comm_disown(&red.level[k].comm);
     free(red.domain);
     free(red.buffers);
     memset(&red, 0, sizeof red);
@@ -507,9 +508,10 @@ int bl_redundancy_mend(uint32_t checkpoint, int good)
     for (int r = 0; r < bl_rt.ranks; r++) red.there |= group[r] != 0;
     red.promised |= red.there;
     PMPI_Comm_split(bl_rt.private_comm, group[bl_rt.rank] ? group[bl_rt.rank] : MPI_UNDEFINED, bl_rt.rank, &comm);
+    bl_comm_owned(comm);
     if (comm != MPI_COMM_NULL) {
         made = mend_group(comm, parity, knows, good);
-        PMPI_Comm_free(&comm);
+        bl_comm_disown(&comm);
     }
     free(parity);
     free(group);

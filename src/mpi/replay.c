@@ -327,8 +327,8 @@ int bl_replay_members(MPI_Comm of, int *size, int **world)
 {
     const shape *s = shape_of(of);
     *world = NULL;
-    *size = of == MPI_COMM_WORLD ? bl_rt.ranks : s ? s->size : 1;
-    if (of == MPI_COMM_WORLD || (!s && bl_rt.ranks == 1) || (s && identity(s->world, s->size))) return 1;
+    *size = of == bl_rt.world ? bl_rt.ranks : s ? s->size : 1;
+    if (of == bl_rt.world || (!s && bl_rt.ranks == 1) || (s && identity(s->world, s->size))) return 1;
     *world = malloc(sizeof **world * (size_t)*size);
     if (*world && s) memcpy(*world, s->world, sizeof **world * (size_t)*size);
     if (*world && !s) **world = bl_rt.rank;
@@ -351,6 +351,7 @@ static const bl_comm *asked(MPI_Comm comm)
 
 BELAY_API int MPI_Comm_rank(MPI_Comm comm, int *rank)
 {
+    comm = bl_now(comm);
     const bl_comm *c = asked(comm);
     if (!c) return PMPI_Comm_rank(comm, rank);
     *rank = bl_replay_rank(c);
@@ -359,6 +360,7 @@ BELAY_API int MPI_Comm_rank(MPI_Comm comm, int *rank)
 
 BELAY_API int MPI_Comm_size(MPI_Comm comm, int *size)
 {
+    comm = bl_now(comm);
     const bl_comm *c = asked(comm);
     if (!c) return PMPI_Comm_size(comm, size);
     *size = c->size;
@@ -367,12 +369,15 @@ BELAY_API int MPI_Comm_size(MPI_Comm comm, int *size)
 
 BELAY_API int MPI_Comm_group(MPI_Comm comm, MPI_Group *group)
 {
+    comm = bl_now(comm);
     if (bl_replaying) bl_replay_cannot("MPI_Comm_group");
     return PMPI_Comm_group(comm, group);
 }
 
 BELAY_API int MPI_Comm_compare(MPI_Comm comm1, MPI_Comm comm2, int *result)
 {
+    comm1 = bl_now(comm1);
+    comm2 = bl_now(comm2);
     const bl_comm *a = asked(comm1), *b = asked(comm2);
     if (!a || !b) return PMPI_Comm_compare(comm1, comm2, result);
     int same = a->size == b->size, found = 0;
@@ -424,6 +429,7 @@ static int rank_at(const shape *s, const int *at)
 
 BELAY_API int MPI_Topo_test(MPI_Comm comm, int *status)
 {
+    comm = bl_now(comm);
     if (!grid(comm)) return PMPI_Topo_test(comm, status);
     *status = MPI_CART;
     return MPI_SUCCESS;
@@ -431,6 +437,7 @@ BELAY_API int MPI_Topo_test(MPI_Comm comm, int *status)
 
 BELAY_API int MPI_Cartdim_get(MPI_Comm comm, int *ndims)
 {
+    comm = bl_now(comm);
     const shape *s = grid(comm);
     if (!s) return PMPI_Cartdim_get(comm, ndims);
     *ndims = s->dims;
@@ -439,6 +446,7 @@ BELAY_API int MPI_Cartdim_get(MPI_Comm comm, int *ndims)
 
 BELAY_API int MPI_Cart_get(MPI_Comm comm, int maxdims, int dims[], int periods_of[], int coords[])
 {
+    comm = bl_now(comm);
     const shape *s = grid(comm);
     if (!s || maxdims < s->dims) return PMPI_Cart_get(comm, maxdims, dims, periods_of, coords);
     memcpy(dims, extents(s), sizeof *dims * (size_t)s->dims);
@@ -449,6 +457,7 @@ BELAY_API int MPI_Cart_get(MPI_Comm comm, int maxdims, int dims[], int periods_o
 
 BELAY_API int MPI_Cart_coords(MPI_Comm comm, int rank, int maxdims, int coords[])
 {
+    comm = bl_now(comm);
     const shape *s = grid(comm);
     if (!s || maxdims < s->dims || rank < 0 || rank >= s->size) return PMPI_Cart_coords(comm, rank, maxdims, coords);
     coordinates(s, rank, coords);
@@ -457,6 +466,7 @@ BELAY_API int MPI_Cart_coords(MPI_Comm comm, int rank, int maxdims, int coords[]
 
 BELAY_API int MPI_Cart_rank(MPI_Comm comm, const int coords[], int *rank)
 {
+    comm = bl_now(comm);
     const shape *s = grid(comm);
     int found = s ? rank_at(s, coords) : -1;
     if (found < 0) return PMPI_Cart_rank(comm, coords, rank);
@@ -466,6 +476,7 @@ BELAY_API int MPI_Cart_rank(MPI_Comm comm, const int coords[], int *rank)
 
 BELAY_API int MPI_Cart_shift(MPI_Comm comm, int direction, int disp, int *rank_source, int *rank_dest)
 {
+    comm = bl_now(comm);
     const shape *s = grid(comm);
     if (!s || direction < 0 || direction >= s->dims) return PMPI_Cart_shift(comm, direction, disp, rank_source, rank_dest);
     int *at = malloc(sizeof *at * (size_t)s->dims);

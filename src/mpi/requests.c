@@ -5,8 +5,12 @@
 #include <stdlib.h>
 
 #include "mpi/carry.h"
+#include "mpi/checkpoint.h"
 #include "mpi/log.h"
 #include "mpi/ride.h"
+#include "util/clock.h"
+
+#define ABANDON_S 1.0 /* what MPI has not let go of by then is a request that the program itself completes */
 
 static uint64_t key_of_message(MPI_Message message)
 {
@@ -368,6 +372,34 @@ int bl_scratch_grow(int count)
     }
     bl_rt.scratch = count;
     return 0;
+}
+
+/* Of the program, when its communicators are revoked: 1: MPI has still got it. */
+static int still_mpis(bl_request *r)
+{
+    MPI_Request handle = (MPI_Request)(uintptr_t)r->key;
+    int done = 0;
+    if (!r->active || r->call == BL_CALL_Mprobe || r->call == BL_CALL_Improbe) return 0; /* these are messages */
+    PMPI_Test(&handle, &done, MPI_STATUS_IGNORE);
+    if (done) r->active = 0;
+    if (done && r->persistent && handle != MPI_REQUEST_NULL) PMPI_Request_free(&handle);
+    if (done) r->key = 0;
+    return !done;
+}
+
+void bl_requests_abandon(void)
+{
+    int64_t began = bl_ticks_ns();
+    for (unsigned turn = 0, left = 1; left && bl_seconds(bl_ticks_ns() - began) < ABANDON_S; turn++) {
+        left = 0;
+        for (unsigned i = 0; i < BL_RECENT; i++) left += bl_rt.recent[i].key && still_mpis(&bl_rt.recent[i]);
+        for (uint32_t i = 0; i < bl_rt.request_slots; i++) left += bl_rt.request[i].key && still_mpis(&bl_rt.request[i]);
+        if (left) bl_pause_briefly(turn);
+    }
+    for (uint32_t i = 0; i < bl_rt.request_slots; i++) {
+        MPI_Request handle = (MPI_Request)(uintptr_t)bl_rt.request[i].key;
+        if (bl_rt.request[i].key && bl_rt.request[i].persistent && !bl_rt.request[i].active) PMPI_Request_free(&handle);
+    }
 }
 
 void bl_requests_free(void)

@@ -237,7 +237,8 @@ void bl_resend_reap(void)
 
 void bl_resend_free(void)
 {
-    bl_resend_reap(); /* what the program never receives stays MPI's */
+    bl_resend_reap();
+    re.parcel = NULL; /* what the program never receives stays MPI's */
     free(re.row);
     free(re.restart);
     re.row = NULL;

@@ -35,6 +35,7 @@ static struct ride {
     marker in[POSTED], out[OUT];
     MPI_Request arriving[POSTED], leaving[OUT];
     unsigned next_in, next_out;
+    int posted;
     uint32_t *newest;            /* [ranks] piggyback=header: the interval last recorded of each */
     bl_dependency *seen;         /* recorded since the last checkpoint; or learned too late for the one before */
     size_t seen_count, seen_room;
@@ -309,14 +310,25 @@ int bl_ride_init(bl_error *err)
     ride.newest = calloc((size_t)bl_rt.ranks, sizeof *ride.newest);
     if (!ride.channel || !ride.newest)
         return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for what rides on messages");
-    PMPI_Comm_dup(MPI_COMM_WORLD, &ride.comm);
-    PMPI_Comm_set_errhandler(ride.comm, MPI_ERRORS_ARE_FATAL);
+    bl_comm_own(bl_rt.world, &ride.comm);
     for (unsigned i = 0; i < POSTED; i++) {
         PMPI_Recv_init(&ride.in[i], (int)sizeof(marker), MPI_BYTE, MPI_ANY_SOURCE, 0, ride.comm, &ride.arriving[i]);
         post(i);
     }
     for (unsigned i = 0; i < OUT; i++) ride.leaving[i] = MPI_REQUEST_NULL;
+    ride.posted = 1;
     return BELAY_OK;
+}
+
+static void stop(void)
+{
+    for (unsigned i = 0; i < POSTED; i++) {
+        PMPI_Cancel(&ride.arriving[i]);
+        PMPI_Wait(&ride.arriving[i], MPI_STATUS_IGNORE);
+        PMPI_Request_free(&ride.arriving[i]);
+    }
+    ride.posted = 0;
+    bl_comm_disown(&ride.comm);
 }
 
 void bl_ride_finish(void)
@@ -326,12 +338,14 @@ void bl_ride_finish(void)
     PMPI_Waitall(OUT, ride.leaving, MPI_STATUSES_IGNORE);
     PMPI_Barrier(ride.comm); /* what is on its way has been sent, so it arrives before this is over, or MPI drops it */
     bl_ride_drain();
-    for (unsigned i = 0; i < POSTED; i++) {
-        PMPI_Cancel(&ride.arriving[i]);
-        PMPI_Wait(&ride.arriving[i], MPI_STATUS_IGNORE);
-        PMPI_Request_free(&ride.arriving[i]);
-    }
-    PMPI_Comm_free(&ride.comm);
+    stop();
+}
+
+void bl_ride_abandon(void)
+{
+    if (!ride.posted) return;
+    PMPI_Waitall(OUT, ride.leaving, MPI_STATUSES_IGNORE);
+    stop();
 }
 
 void bl_ride_free(void)

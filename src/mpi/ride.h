@@ -20,6 +20,7 @@ typedef struct bl_rider {   /* of the interval a message was sent in */
 } bl_rider;
 
 int bl_ride_init(bl_error *err);  /* collective; after the counters have been restored */
+void bl_ride_abandon(void);       /* before bl_ride_free, in a process that goes back */
 void bl_ride_finish(void);        /* when all ranks have come to MPI_Finalize, before it */
 void bl_ride_free(void);
 

@@ -47,9 +47,10 @@ typedef struct bl_comm {  /* a communicator the program uses; kept after MPI_Com
     int foreign;          /* some of either group are not in MPI_COMM_WORLD */
     int wanted;           /* by a request; set and looked at when a communicator is freed */
     bl_live_collective *collective;
+    MPI_Errhandler handler; /* that the program has set, or its parent had; 0: none */
     struct bl_comm *shadow; /* logging: the same ranks, for what collectives are made of; NULL: none */
 } bl_comm;
-enum { BL_COMM_WAYS = 64 };
+enum { BL_COMM_WAYS = 64, BL_OWN_COMMS = 16 };
 
 enum bl_request_kind { BL_REQ_SEND, BL_REQ_RECV, BL_REQ_COLLECTIVE, BL_REQ_MESSAGE };
 
@@ -87,6 +88,9 @@ typedef struct bl_runtime {
     int locked;           /* MPI_THREAD_MULTIPLE: what is counted is counted under the lock */
     int several;          /* it is on some rank: ids of communicators do not follow from the order of calls alone */
     int rank, ranks;
+    MPI_Comm world;       /* what MPI_COMM_WORLD is for the program: without spare ranks, and after a recovery in the job another one */
+    MPI_Errhandler errors; /* of communicators, when the job recovers by itself (injob.c); else 0 */
+    uint8_t completing, hurt; /* in a call of MPI that completes requests of the program's; it has found a rank dead */
     uint64_t calls_until; /* kill at this wrapped call; UINT64_MAX: never */
     bl_live live;
     bl_live_slot nowhere; /* what counts for nothing is counted in */
@@ -127,6 +131,8 @@ typedef struct bl_runtime {
     bl_ballot vote, outcome;
     MPI_Request round;
     MPI_Comm private_comm;    /* protocol messages and agreement rounds; the program never sees it */
+    MPI_Comm own[BL_OWN_COMMS]; /* [owns] our communicators: this one and those of other files */
+    unsigned owns;
     volatile int asked;       /* enum bl_wish, set by SIGUSR1 */
     uint32_t next_checkpoint; /* number of the next attempt */
     struct bl_drive *drive;   /* what taking a checkpoint needs; checkpoint.c */
@@ -148,6 +154,7 @@ typedef struct bl_runtime {
     int thread_level;
     uint64_t points_armed;    /* bit set of enum bl_point with a kill */
     uint32_t point_passed[BL_POINTS];
+    uint64_t fired;           /* bit set of settings.kill: they have happened since mpirun was started */
 
     bl_variable *variable;
     unsigned variables, variable_room, variable_at;
@@ -155,7 +162,17 @@ typedef struct bl_runtime {
 } bl_runtime;
 
 extern bl_runtime bl_rt;
-void bl_count_no_more(void);  /* from here on the wrappers only call MPI (init.c) */
+
+/* A wrapper's communicator, as it is now. */
+static inline MPI_Comm bl_now(MPI_Comm comm)
+{
+    return comm == MPI_COMM_WORLD ? bl_rt.world : comm;
+}
+
+/* --- init.c --- */
+void bl_count_no_more(void);  /* from here on the wrappers only call MPI */
+void bl_begin(void);          /* MPI is initialised; collective */
+void bl_release(void);        /* memory and files of this incarnation */
 
 /* --- errors and messages (report.c) --- */
 void bl_say(const char *format, ...) __attribute__((format(printf, 1, 2)));   /* "belay: ..." on standard error */
@@ -227,6 +244,9 @@ static inline void bl_wait_end(void)
 /* --- communicators and counters (comms.c) --- */
 int bl_comms_init(bl_error *err);
 void bl_comms_free(void);
+void bl_comm_own(MPI_Comm from, MPI_Comm *comm); /* collective: a copy for ourselves, on which an error is the end, or leads to a recovery */
+void bl_comm_owned(MPI_Comm comm);               /* one that was made from such a one */
+void bl_comm_disown(MPI_Comm *comm);             /* collective: frees it */
 bl_comm *bl_comm_find(MPI_Comm comm);        /* registers one it has not seen; NULL when out of memory */
 void bl_comm_made(MPI_Comm comm, MPI_Comm parent, int tag); /* after a creating call; MPI_COMM_NULL is fine */
 void bl_comm_bridged(MPI_Comm comm, MPI_Comm local); /* after MPI_Intercomm_create */
@@ -304,6 +324,7 @@ MPI_Info bl_info_kept(MPI_Info info);                /* without what would void 
 void bl_info_done(MPI_Info kept, MPI_Info info);
 
 /* --- requests (requests.c) --- */
+void bl_requests_abandon(void);              /* when all communicators are revoked: MPI has nothing of the program's memory any more */
 void bl_request_enter(uint64_t key, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,
                       int persistent);
 int bl_request_started(MPI_Request request);      /* a persistent one, before MPI starts it; 1: it was not under way */

@@ -191,6 +191,15 @@ void bl_stage_before_rename(void (*hook)(void))
     if (st.store) bl_store_before_rename(st.store, hook);
 }
 
+void bl_stage_abandon(void)
+{
+    if (!st.writing) return;
+    bl_store_rate(st.store, 0);
+    pthread_join(st.thread, NULL);
+    bl_cut_release(&st.gathered);
+    st.writing = 0;
+}
+
 void bl_stage_free(void)
 {
     touched();

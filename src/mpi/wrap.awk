@@ -47,8 +47,12 @@ function then(name, args, what, may_wait, replayed) {
     peer = params ~ /int dest,/ ? "dest" : "source"
     kind = peer == "dest" ? "BL_REQ_SEND" : "BL_REQ_RECV"
 
+    now = "" # a communicator is the one that is current
+    for (i = 1; i <= n; i++) if (p[i] ~ /^MPI_Comm [a-z_0-9]+$/) { c = p[i]; sub(/.* /, "", c); now = now "    " c " = bl_now(" c ");\n" }
+
     if (class == "mpi4") {
         print "#ifdef BL_HAVE_MPI4\nBELAY_API " proto "\n{"
+        printf "%s", now
         print "    if (bl_rt.on) bl_refuse(\"" name "\", " (params ~ /MPI_Comm comm/ ? "comm" : "MPI_COMM_NULL") ");"
         print "    if (bl_rt.on && bl_rt.settings.logging != BL_LOGGING_NONE) bl_log_unlogged(\"" name "\");"
         print "    return P" name "(" args ");\n}\n#endif\n"
@@ -57,6 +61,7 @@ function then(name, args, what, may_wait, replayed) {
     if (class == "isend") {
         print "static BL_APART int rarely_" short "(" params ");"
         print "BELAY_API " proto "\n{"
+        printf "%s", now
         print "    const bl_way *way = bl_way_at_hand(BL_SENT, comm, dest, tag);"
         print "    if (!way || !bl_count_frequent()) return rarely_" short "(" args ");"
         print "    way->slot->sent++;" # before: whoever has received it finds it sent, also after a death in between
@@ -66,6 +71,11 @@ function then(name, args, what, may_wait, replayed) {
         print "    if (bl_to_nobody(dest)) return P" name "(" args ");"
     } else {
         print "BELAY_API " proto "\n{"
+        printf "%s", now
+    }
+    if (class == "on") {
+        print "    return P" name "(" args ");\n}\n"
+        next
     }
     if (class ~ /^(coll|icoll|ifile|file|comm|join|window)$/) {
         print "    int how = bl_enter();"

@@ -31,17 +31,20 @@ typedef struct bl_events { int json; } bl_events;
 /* `pairs`: name, json_pack format-like: bl_event(e, "death", text, "rank", 'i', 2, "signal", ... , NULL) */
 void bl_event(const bl_events *events, const char *kind, const char *text, ...);
 
-/* --- watch.c: one incarnation from fork to the end of its last process --- */
+/* --- watch.c: mpirun from fork to the end of its last process; of it one incarnation, or, when ranks recover in the job, several --- */
 typedef struct bl_watch {
-    pid_t mpirun;
     int status;                  /* of mpirun, as waitpid gives it */
     int64_t started_ns, ended_ns;/* realtime */
     int64_t first_dead;          /* rank whose process was seen to end first, before mpirun did; -1: none was seen */
     int64_t first_dead_ns;
     int asked;                   /* signal that asked us to stop; 0: none */
-    int forced;                  /* the job was ended by us: asked twice, or the grace was over */
+    int forced;                  /* the job was ended by us: asked twice, the grace was over, or no recovery in the job */
+    uint32_t next;               /* mpirun goes on: this incarnation has been begun in the job; 0: mpirun has ended */
 } bl_watch;
-int bl_watch_incarnation(bl_store *store, const bl_options *options, const bl_events *events, bl_watch *watch, bl_error *err);
+typedef struct bl_watcher bl_watcher;
+int bl_watch_begin(bl_store *store, const bl_options *options, const bl_events *events, bl_watcher **watcher, bl_error *err); /* starts mpirun */
+void bl_watch_incarnation(bl_watcher *watcher, bl_watch *watch); /* that of the store, to its end */
+void bl_watch_end(bl_watcher *watcher);          /* also of an mpirun that goes on, which is ended */
 int bl_watch_init(bl_error *err); /* once: signals, and orphans become our children */
 
 /* --- launch.c --- */

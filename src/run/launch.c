@@ -78,20 +78,26 @@ static void set_environment(const bl_options *o, uint32_t incarnation)
     }
 }
 
+/* So that a death is not the end of the job (Open MPI 5): errors instead of an abort; also that of a process that was started
+ * later; MPI_Finalize without the dead; and the transport that can do it. */
+static const char *const injob[] = { "--with-ft", "ulfm", "--prtemca", "state_base_recoverable", "1", "--mca", "async_mpi_finalize", "1",
+                                     "--mca", "pml", "ob1" };
+
 /* Room for mpirun, its options, one -x per variable, the program and its arguments. */
 static char **command(const bl_options *o, const char *library)
 {
     size_t variables = 0, arguments = 0, n = 0;
     for (char **e = environ; *e; e++) variables += !strncmp(*e, "BELAY_", 6);
     while (o->program[arguments]) arguments++;
-    char **argv = calloc(20 + o->mpirun_args + 2 * variables + arguments, sizeof *argv);
+    char **argv = calloc(32 + o->mpirun_args + 2 * variables + arguments, sizeof *argv);
     static char ranks[16], preload[PATH_MAX + 16], search[2 * PATH_MAX];
     if (!argv) return NULL;
-    snprintf(ranks, sizeof ranks, "%" PRIu32, o->ranks);
+    snprintf(ranks, sizeof ranks, "%" PRIu32, o->ranks + o->settings.spares);
     argv[n++] = (char *)(uintptr_t)o->mpirun;
     argv[n++] = "--oversubscribe";
     argv[n++] = "-n";
     argv[n++] = ranks;
+    for (size_t i = 0; bl_settings_injob(&o->settings) && i < sizeof injob / sizeof *injob; i++) argv[n++] = (char *)(uintptr_t)injob[i];
     for (char **e = environ; *e; e++) {
         if (strncmp(*e, "BELAY_", 6)) continue;
         argv[n++] = "-x";

@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,6 +111,22 @@ static int take_flag(bl_options *o, const char *name)
     return 1;
 }
 
+/* Without ULFM a death is answered by starting all ranks again. */
+static int fall_to_relaunch(bl_options *o)
+{
+#ifdef BL_HAVE_ULFM
+    (void)o;
+    return 0;
+#else
+    if (!bl_settings_injob(&o->settings)) return 0;
+    if (o->settings.recovery == BL_RECOVERY_INJOB)
+        return usage("recovery=injob needs an MPI with ULFM (Open MPI 5), and the one Belay was built with has none%s; use recovery=relaunch", "");
+    if (o->settings.verbose)
+        fprintf(stderr, "belay: the MPI here has no ULFM: no spares are started, and after a death all ranks are started again (recovery=relaunch)\n");
+    return set(&o->settings, "spares", "0");
+#endif
+}
+
 int bl_options_parse(int argc, char **argv, bl_options *o)
 {
     bl_error err = { 0, "" };
@@ -146,6 +164,7 @@ int bl_options_parse(int argc, char **argv, bl_options *o)
         if (rc) return rc;
     }
     if (bl_settings_agree(&o->settings, &err)) return usage("%s", err.text);
+    if (fall_to_relaunch(o)) return 2;
     o->program = argv + i;
     if (!o->ranks) return usage("how many ranks? Use -n RANKS%s", "");
     if (i == argc) return usage("which program?%s", "");

@@ -24,6 +24,9 @@ typedef struct supervisor {
     double redone_s, logged_s;   /* logged_s: of it, had all messages been logged */
     uint64_t place;       /* where the last failure was */
     unsigned same_place;  /* how many in a row were there, none of them injected */
+    bl_watcher *watcher;  /* of the mpirun that runs; NULL: none */
+    uint64_t fired;       /* bit set of --kill entries that have happened since it was started */
+    int injob;            /* ranks have recovered in it */
 } supervisor;
 
 static int fail(const supervisor *s, const bl_error *err)
@@ -57,6 +60,7 @@ static int finished(supervisor *s, const bl_watch *w)
 {
     char restarts[32], logged[80] = "", text[200];
     int status = program_status(w->status);
+    if (s->injob && status >= 128) status = 0; /* of a process that is dead, and was replaced */
     set_state(s, "finished");
     plural(s->restarts, "restart", restarts, sizeof restarts);
     if (s->logged_s < s->redone_s - 0.05 && independent(s))
@@ -171,7 +175,7 @@ static int after_death(supervisor *s, const bl_watch *w, const bl_postmortem *p,
     }
     if (independent(s)) s->redone_s += bl_own_line(s->store, &s->events, p, &s->logged_s);
     else tell_line(s, p);
-    forget_fired(&s->options.settings, p->fired);
+    s->fired |= p->fired;
     return 0;
 }
 
@@ -187,19 +191,51 @@ static int next_incarnation(supervisor *s, bl_error *err)
     return BELAY_OK;
 }
 
-/* One incarnation; 1 when the job's life is over. */
-static int live_once(supervisor *s, int *status)
+static int end_watch(supervisor *s)
 {
-    bl_watch w;
+    if (s->watcher) bl_watch_end(s->watcher);
+    s->watcher = NULL;
+    return 1;
+}
+
+/* The ranks that live have gone on in the job; 1 when it is over all the same. */
+static int went_on(supervisor *s, const bl_watch *w, bl_postmortem *p, int *status)
+{
+    char text[128];
+    bl_error err = { 0, "" };
+    if (p->end != BL_END_DEATH && p->end != BL_END_ABSENT) p->state = 0;
+    if (p->end == BL_END_ABSENT) {
+        p->rank = w->first_dead;
+        p->safe_point = UINT64_MAX;
+        p->died_ns = w->ended_ns;
+    }
+    if (after_death(s, w, p, status)) return end_watch(s);
+    if (bl_store_join(s->store, w->next, &err)) {
+        *status = err.code == BELAY_ERR_STALE ? 0 : fail(s, &err);
+        if (err.code != BELAY_ERR_STALE) return end_watch(s);
+    }
+    s->restarts++;
+    s->injob = 1;
+    snprintf(text, sizeof text, "recovering in the job (restart %u of %u, incarnation %" PRIu32 ")", s->restarts, s->options.settings.max_restarts, w->next);
+    bl_event(&s->events, "injob", text, "incarnation", 'i', (int64_t)w->next, NULL);
+    return 0;
+}
+
+/* One incarnation; 1 when the job's life is over. */
+static int live_once(supervisor *s, bl_watch *w, int *status)
+{
     bl_postmortem p;
     bl_error err = { 0, "" };
-    if (bl_watch_incarnation(s->store, &s->options, &s->events, &w, &err)) {
+    if (!s->watcher && bl_watch_begin(s->store, &s->options, &s->events, &s->watcher, &err)) {
         *status = fail(s, &err);
         return 1;
     }
-    bl_postmortem_of(s->store, &s->options, &w, &p);
+    bl_watch_incarnation(s->watcher, w);
+    bl_postmortem_of(s->store, &s->options, w, &p);
+    if (w->next) return went_on(s, w, &p, status);
+    end_watch(s);
     switch (p.end) {
-    case BL_END_FINISHED: *status = finished(s, &w); return 1;
+    case BL_END_FINISHED: *status = finished(s, w); return 1;
     case BL_END_STOPPED:
         if (independent(s)) set_state(s, "stopped"); /* else the ranks have written it */
         bl_event(&s->events, "stopped", "stopped on request; the same command continues the job", NULL);
@@ -208,7 +244,7 @@ static int live_once(supervisor *s, int *status)
     case BL_END_REFUSED: *status = give_up(s, "a rank could not go on and a restart would not change that; its reason is above"); return 1;
     case BL_END_ABSENT:
         if (s->restarts == 0) {
-            *status = absent(s, &w);
+            *status = absent(s, w);
             return 1;
         }
         p.rank = -1;
@@ -216,7 +252,9 @@ static int live_once(supervisor *s, int *status)
         break;
     case BL_END_DEATH: break;
     }
-    if (after_death(s, &w, &p, status)) return 1;
+    if (after_death(s, w, &p, status)) return 1;
+    forget_fired(&s->options.settings, s->fired);
+    s->fired = 0;
     if (next_incarnation(s, &err)) {
         *status = fail(s, &err);
         return 1;
@@ -274,7 +312,8 @@ int bl_run_main(int argc, char **argv)
     if (status != BL_OPTIONS_RUN) return status;
     s.events.json = s.options.json;
     if (bl_find_mpirun(&s.options, &err) || bl_watch_init(&err) || start(&s, &err)) return fail(&s, &err);
-    while (!live_once(&s, &status)) continue;
+    bl_watch watch;
+    while (!live_once(&s, &watch, &status)) continue;
     bl_store_close(s.store);
     return status;
 }

@@ -1,4 +1,5 @@
-/* watch.c - one incarnation, from the start of mpirun to the end of the last process it left behind. */
+/* watch.c - mpirun, from its start to the end of the last process it left behind.  When ranks recover in the job it goes on over a
+ * death: then what is watched is that they do, and soon. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,14 +22,20 @@ enum {
     NOBODY = -1, SIGNALS = -2, MPIRUN = -3 /* what an event is about; else a rank */
 };
 #define TEARDOWN_S 15.0 /* mpirun, told to end, has so long before it is killed */
+#define RECOVERY_S 15.0 /* the ranks that live have so long to go on in the job, before it is ended and started again */
 
 static int signals_fd = -1;
 
-typedef struct watcher {
+struct bl_watcher {
     bl_store *store;
     const bl_options *options;
     const bl_events *events;
     bl_watch *watch;
+    pid_t mpirun;
+    int injob;                        /* after a death the ranks that live go on by themselves */
+    int64_t recover_until_ns;         /* 0: nobody is dead */
+    int64_t dead_ns;                  /* since when somebody is */
+    int recovering;                   /* an incarnation has been begun in the job, and not all its ranks have been seen */
     int events_fd;                    /* epoll hands events out in the order they happened: the first death comes first */
     int *fd;                          /* [ranks] pidfd of a local rank that was seen and lives; -1 */
     int mpirun_fd;
@@ -39,7 +46,8 @@ typedef struct watcher {
     int forwarded;                    /* the request to stop is on its way to the ranks */
     int64_t grace_until_ns, kill_at_ns;
     bl_collector collector;
-} watcher;
+};
+typedef struct bl_watcher watcher;
 
 static int pidfd_of(pid_t pid)
 {
@@ -76,6 +84,9 @@ static void note_death(watcher *w, uint32_t rank)
         return;
     w->watch->first_dead = rank;
     w->watch->first_dead_ns = bl_now_ns();
+    if (!w->injob || w->recover_until_ns) return;
+    w->dead_ns = bl_ticks_ns();
+    w->recover_until_ns = w->dead_ns + (int64_t)(RECOVERY_S * 1e9);
 }
 
 /* The ranks' processes are mpirun's children, not ours: their live tables say who they are, a pidfd when they end.  One
@@ -110,7 +121,7 @@ static void force_end(watcher *w, const char *why)
 {
     w->watch->forced = 1;
     bl_event(w->events, "end", why, NULL);
-    kill(w->watch->mpirun, SIGTERM);
+    kill(w->mpirun, SIGTERM);
     w->kill_at_ns = bl_ticks_ns() + (int64_t)(TEARDOWN_S * 1e9);
 }
 
@@ -137,7 +148,34 @@ static void forward_request(watcher *w)
 {
     if (!w->watch->asked || w->forwarded || w->unknown) return;
     w->forwarded = 1;
-    kill(w->watch->mpirun, SIGUSR1);
+    kill(w->mpirun, SIGUSR1);
+}
+
+/* --- recovery in the job --- */
+
+static void look_for_next(watcher *w)
+{
+    uint32_t running;
+    bl_error err;
+    if (bl_store_running(w->store, &running, &err) == BELAY_OK && running > bl_store_job(w->store)->incarnation) w->watch->next = running;
+}
+
+static void look_at_recovery(watcher *w)
+{
+    char text[160];
+    if (!w->injob || w->watch->forced) return;
+    if (w->recovering && !w->unknown) {
+        double seconds = bl_seconds(bl_ticks_ns() - w->dead_ns);
+        w->recovering = 0;
+        w->recover_until_ns = 0;
+        snprintf(text, sizeof text, "all ranks are back after %.2f s, in the same mpirun (incarnation %u)", seconds, bl_store_job(w->store)->incarnation);
+        bl_event(w->events, "recovered", text, "incarnation", 'i', (int64_t)bl_store_job(w->store)->incarnation, "seconds", 'd', seconds, NULL);
+    }
+    look_for_next(w);
+    if (!w->watch->next && w->recover_until_ns && bl_ticks_ns() > w->recover_until_ns) {
+        snprintf(text, sizeof text, "the ranks that live have not gone on in the job for %g s: ending it, to start it again", RECOVERY_S);
+        force_end(w, text);
+    }
 }
 
 static int all_stopped(const watcher *w)
@@ -158,20 +196,21 @@ static int independent(const watcher *w)
 static void on_time(watcher *w)
 {
     int64_t now = bl_ticks_ns();
+    look_at_recovery(w);
     /* Ranks that checkpoint on their own do not end together: each says in its table that it has saved its state. */
     if (w->forwarded && !w->watch->forced && independent(w) && all_stopped(w)) force_end(w, NULL);
     if (independent(w) && !w->watch->asked) bl_own_collect(w->store, &w->collector);
     if (w->watch->asked && !w->watch->forced && now > w->grace_until_ns)
         force_end(w, "no checkpoint within the grace: ending the job without one");
     if (w->kill_at_ns && now > w->kill_at_ns) {
-        kill(w->watch->mpirun, SIGKILL);
+        kill(w->mpirun, SIGKILL);
         w->kill_at_ns = 0;
     }
 }
 
 static int mpirun_ended(watcher *w)
 {
-    return waitpid(w->watch->mpirun, &w->watch->status, WNOHANG) == w->watch->mpirun;
+    return waitpid(w->mpirun, &w->watch->status, WNOHANG) == w->mpirun;
 }
 
 /* Did this process get its environment from bl_launch?  Others may be our children too: a shell that had some before it
@@ -214,6 +253,7 @@ static void end_leftovers(watcher *w)
 
 static int patience_ms(const watcher *w)
 {
+    if (w->recover_until_ns) return SOON_MS;
     if (w->unknown == 0) return w->watch->asked || w->kill_at_ns ? LOOK_MS : IDLE_MS;
     int soon = w->options->ranks <= SOON_RANKS && w->soon_until_ns && bl_ticks_ns() < w->soon_until_ns;
     return soon ? SOON_MS : LOOK_MS;
@@ -226,11 +266,15 @@ static int next_event(watcher *w)
     return epoll_wait(w->events_fd, &event, 1, patience_ms(w)) == 1 ? event.data.fd : NOBODY;
 }
 
+/* Until mpirun has ended, or ranks have begun the next incarnation by themselves. */
 static void serve(watcher *w)
 {
-    for (;;) {
+    while (!w->watch->next) {
         int about = next_event(w);
-        if ((about == MPIRUN || w->mpirun_fd < 0) && mpirun_ended(w)) break;
+        if ((about == MPIRUN || w->mpirun_fd < 0) && mpirun_ended(w)) {
+            w->over = 1;
+            break;
+        }
         if (about == SIGNALS) on_signal(w);
         if (about >= 0) {
             note_death(w, (uint32_t)about);
@@ -241,8 +285,17 @@ static void serve(watcher *w)
         if (w->unknown) look_for_ranks(w);
         forward_request(w);
     }
-    w->over = 1;
-    if (w->unknown) look_for_ranks(w);
+    if (w->over && w->unknown) look_for_ranks(w);
+}
+
+static void forget_ranks(watcher *w)
+{
+    for (uint32_t r = 0; r < w->options->ranks; r++) {
+        if (w->fd[r] >= 0) close(w->fd[r]);
+        w->fd[r] = -1;
+    }
+    memset(w->known, 0, w->options->ranks);
+    w->unknown = w->options->ranks;
 }
 
 static int open_watcher(watcher *w, bl_error *err)
@@ -254,6 +307,7 @@ static int open_watcher(watcher *w, bl_error *err)
     w->fd = malloc(sizeof *w->fd * ranks);
     if (!w->known || !w->fd) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory");
     for (uint32_t r = 0; r < ranks; r++) w->fd[r] = -1;
+    w->unknown = ranks;
     return BELAY_OK;
 }
 
@@ -265,28 +319,58 @@ static void close_watcher(watcher *w)
     if (w->events_fd >= 0) close(w->events_fd);
     free(w->known);
     free(w->fd);
+    free(w);
 }
 
-int bl_watch_incarnation(bl_store *store, const bl_options *options, const bl_events *events, bl_watch *watch, bl_error *err)
+int bl_watch_begin(bl_store *store, const bl_options *options, const bl_events *events, bl_watcher **made, bl_error *err)
 {
-    watcher w = { .store = store, .options = options, .events = events, .watch = watch, .unknown = options->ranks,
-                  .mpirun_fd = -1 };
-    memset(watch, 0, sizeof *watch);
-    watch->first_dead = -1;
-    watch->started_ns = bl_now_ns();
-    int rc = open_watcher(&w, err);
+    struct bl_watcher *w = *made = calloc(1, sizeof *w);
+    if (!w) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory");
+    *w = (struct bl_watcher){ .store = store, .options = options, .events = events, .mpirun_fd = -1, .events_fd = -1,
+                              .injob = bl_settings_injob(&options->settings) };
+    int rc = open_watcher(w, err);
     if (rc == BELAY_OK) {
-        watch->mpirun = bl_launch(options, bl_store_job(store)->incarnation, err);
-        rc = watch->mpirun < 0 ? err->code : BELAY_OK;
+        w->mpirun = bl_launch(options, bl_store_job(store)->incarnation, err);
+        rc = w->mpirun < 0 ? err->code : BELAY_OK;
     }
-    if (rc == BELAY_OK) {
-        w.mpirun_fd = pidfd_of(watch->mpirun);
-        listen_to(&w, signals_fd, SIGNALS);
-        listen_to(&w, w.mpirun_fd, MPIRUN);
-        serve(&w);
-        watch->ended_ns = bl_now_ns();
-        end_leftovers(&w);
+    if (rc) {
+        close_watcher(w);
+        *made = NULL;
+        return rc;
     }
-    close_watcher(&w);
-    return rc;
+    w->mpirun_fd = pidfd_of(w->mpirun);
+    listen_to(w, signals_fd, SIGNALS);
+    listen_to(w, w->mpirun_fd, MPIRUN);
+    return BELAY_OK;
+}
+
+/* What was asked of the job before is asked still. */
+void bl_watch_incarnation(bl_watcher *w, bl_watch *watch)
+{
+    *watch = (bl_watch){ .first_dead = -1, .started_ns = w->watch ? w->watch->started_ns : bl_now_ns(), .asked = w->watch ? w->watch->asked : 0,
+                         .forced = w->watch ? w->watch->forced : 0 };
+    w->recovering = w->watch != NULL;
+    w->watch = watch;
+    if (w->recovering) {
+        forget_ranks(w);
+        if (!w->dead_ns || !w->recover_until_ns) w->dead_ns = bl_ticks_ns();
+        w->recover_until_ns = bl_ticks_ns() + (int64_t)(RECOVERY_S * 1e9);
+    }
+    serve(w);
+    watch->ended_ns = bl_now_ns();
+    if (!watch->next) end_leftovers(w);
+}
+
+void bl_watch_end(bl_watcher *w)
+{
+    if (!w->over) {
+        kill(w->mpirun, SIGTERM);
+        w->kill_at_ns = bl_ticks_ns() + (int64_t)(TEARDOWN_S * 1e9);
+        while (!mpirun_ended(w)) {
+            nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+            if (bl_ticks_ns() > w->kill_at_ns) kill(w->mpirun, SIGKILL);
+        }
+        end_leftovers(w);
+    }
+    close_watcher(w);
 }

@@ -348,6 +348,11 @@ int bl_store_join(bl_store *store, uint32_t incarnation, bl_error *err)
     return code;
 }
 
+int bl_store_running(bl_store *store, uint32_t *incarnation, bl_error *err)
+{
+    return bl_fence_peek(store, incarnation, err);
+}
+
 /* The exclusive lock, because two writers would share one temporary name. */
 int bl_store_set_state(bl_store *store, const char *state, bl_error *err)
 {

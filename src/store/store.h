@@ -69,6 +69,9 @@ int bl_store_next_incarnation(bl_store *store, bl_error *err);
 /* This process acts for `incarnation`; BELAY_ERR_STALE if a newer one has begun. */
 int bl_store_join(bl_store *store, uint32_t incarnation, bl_error *err);
 
+/* The incarnation that runs, which ranks that recover in the job have begun by themselves. */
+int bl_store_running(bl_store *store, uint32_t *incarnation, bl_error *err);
+
 /* The snapshots of `rank` are in `dir`, a directory of its node, from now on; rank-RRRRR/place in the job directory says so to
  * everybody.  After bl_store_join. */
 int bl_store_use_local(bl_store *store, uint32_t rank, const char *dir, bl_error *err);

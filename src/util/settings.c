@@ -349,6 +349,19 @@ static int set_budget(bl_settings *s, const bl_setting *row, const char *text, b
     return s->log_budget >= 16u << 20 ? BELAY_OK : bl_fail(err, BELAY_ERR_ARG, "log-budget=%s is too little: 16M is the least", text);
 }
 
+static int set_recovery(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    int index = choice(row->value, text);
+    if (index < 0) return bad(row, text, err);
+    s->recovery = (enum bl_recovery)index;
+    return BELAY_OK;
+}
+
+static int set_spares(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    return set_count(&s->spares, 0, row, text, err);
+}
+
 const bl_setting bl_setting_table[] = {
     { "dir", "DIR", "belay.d", "the job directory: checkpoints, commit records, counters", set_dir },
     { "every", "N|TIME|auto|never", "auto", "checkpoint every N safe points or TIME (30s, 5m, 2h); auto: Young/Daly from the measured cost and mtbf; a list A,B,... gives each rank its own (together they use the first)", set_every },
@@ -373,7 +386,8 @@ const bl_setting bl_setting_table[] = {
     { "redundancy", "local|partner|xor:K|rs:K+M", "local", "what brings lost snapshots back: nothing; a copy on another node; or parity in groups of K (of K+M) ranks on different nodes, of which 1 (M) may be lost; A/4,B/16: each 4th checkpoint A, each 16th B", set_redundancy },
     { "failure-domain", "node|N", "node", "which ranks are lost together: those of a node, or each N ranks after one another", set_failure_domain },
     { "local-dir", "DIR", "", "snapshots are kept in DIR of each node, not in the job directory; %h in it is the name of the host, %d the number of the failure domain", set_local_dir },
-    { "recovery", "relaunch", "relaunch", "how the job comes back", set_protocol },
+    { "recovery", "auto|relaunch|injob", "auto", "how the job comes back: all ranks are started again; or the others stay and a spare takes the place of the dead (MPI with ULFM, a program in belay_main); auto: in the job if there are spares", set_recovery },
+    { "spares", "N", "0", "processes that are started besides the ranks, and wait to take the place of dead ones (recovery in the job)", set_spares },
     { "piggyback", "implicit|marker|header", "implicit", "how dependencies ride on messages: not at all (both ends count), beside the first one of an interval, or on each; with induced checkpoints implicit means marker", set_piggyback },
 };
 const unsigned bl_setting_count = sizeof bl_setting_table / sizeof *bl_setting_table;
@@ -452,6 +466,8 @@ int bl_settings_load(bl_settings *settings, bl_error *err)
 
 int bl_settings_agree(const bl_settings *s, bl_error *err)
 {
+    if (s->spares && s->recovery == BL_RECOVERY_RELAUNCH)
+        return bl_fail(err, BELAY_ERR_REFUSED, "spares=%u with recovery=relaunch: they would wait for nothing; leave one of the two out", s->spares);
     if (s->from[0] && s->protocol != BL_PROTOCOL_COORDINATED)
         return bl_fail(err, BELAY_ERR_REFUSED, "from is for checkpoint=coordinated: checkpoints that ranks take on their own belong to the ranks they were taken by");
     if (s->async_stage && s->protocol != BL_PROTOCOL_COORDINATED)

@@ -23,6 +23,7 @@ typedef struct bl_every {
 
 enum bl_protocol { BL_PROTOCOL_COORDINATED, BL_PROTOCOL_INDEPENDENT, BL_PROTOCOL_INDUCED };
 enum bl_logging_protocol { BL_LOGGING_NONE, BL_LOGGING_PESSIMISTIC, BL_LOGGING_OPTIMISTIC, BL_LOGGING_CAUSAL };
+enum bl_recovery { BL_RECOVERY_AUTO, BL_RECOVERY_RELAUNCH, BL_RECOVERY_INJOB };
 enum bl_piggyback { BL_PIGGYBACK_IMPLICIT, BL_PIGGYBACK_MARKER, BL_PIGGYBACK_HEADER };
 
 typedef struct bl_level { /* of redundancy: groups of so many ranks, of which `parity` may be lost; each `every`-th checkpoint */
@@ -36,6 +37,8 @@ typedef struct bl_settings {
     enum bl_logging_protocol logging;
     bl_level level[BL_LEVELS_MAX];
     unsigned levels;
+    enum bl_recovery recovery;
+    unsigned spares;                /* processes started besides the ranks, which wait to take the place of a dead one */
     char from[BL_PATH_MAX];         /* "": nothing; a job directory whose checkpoint this job begins with */
     int async_stage;                /* async: 0 off, 1 stage */
     uint64_t async_rate;            /* bytes/s of a rank's thread that writes; 0: as fast as it can */
@@ -86,6 +89,12 @@ enum bl_piggyback bl_settings_piggyback(const bl_settings *settings);
 static inline int bl_settings_alone(const bl_settings *settings)
 {
     return settings->protocol != BL_PROTOCOL_COORDINATED;
+}
+
+/* After a death the ranks that live stay, if MPI can do that: asked for, or there are spares and nothing else is asked for. */
+static inline int bl_settings_injob(const bl_settings *settings)
+{
+    return settings->recovery == BL_RECOVERY_INJOB || (settings->recovery == BL_RECOVERY_AUTO && settings->spares);
 }
 
 bl_every bl_settings_every(const bl_settings *settings, uint32_t rank);

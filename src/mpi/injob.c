@@ -1,0 +1,467 @@
+/* injob.c - who notices that a rank is dead, how the others hear of it, who takes its place, and the way back (injob.h).
+ *
+ * MPI tells a death as an error of the call that depends on it.  Our error handler is on every communicator, so any call of the
+ * program's or ours leads here, out of which there is no return: longjmp to belay_main.  A call on ranks that live is not
+ * woken by a death; a revoked communicator wakes it, so whoever comes here revokes all it knows.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mpi/injob.h"
+
+#include "mpi/carry.h"
+#include "mpi/checkpoint.h"
+#include "mpi/depend.h"
+#include "mpi/log.h"
+#include "mpi/redundancy.h"
+#include "mpi/ride.h"
+#include "util/clock.h"
+
+#ifdef BL_HAVE_ULFM
+#include <mpi-ext.h>
+#endif
+
+static struct injob {
+    jmp_buf main;            /* in belay_main */
+    int inside;              /* it has been called, and has not returned */
+    int initialised;         /* MPI is, by an earlier turn of the program or before belay_main */
+    int before_main;         /* MPI_Init was called before belay_main */
+    int active;              /* a death leads to a recovery */
+    int busy;                /* one is going on, or the job is at its end: errors are looked at by who calls MPI */
+    unsigned recoveries;
+    int knows_first;
+    uint32_t first;          /* incarnation of this mpirun */
+    MPI_Comm all;            /* ranks and spares that live */
+    int role;                /* rank in the program's world; SPARE */
+    int ranks;               /* of the program */
+} job = { .all = MPI_COMM_NULL };
+
+unsigned bl_injob_recoveries(void)
+{
+    return job.recoveries;
+}
+
+int bl_injob_again(void)
+{
+    return job.initialised;
+}
+
+int bl_injob_first_incarnation(uint32_t *incarnation)
+{
+    *incarnation = job.first;
+    return job.knows_first;
+}
+
+void bl_injob_began(uint32_t incarnation)
+{
+    if (job.knows_first || job.recoveries) return;
+    job.knows_first = 1;
+    job.first = incarnation;
+}
+
+/* --- the program, again and again --- */
+
+/* Programs take their arguments apart. */
+static char **copy_of(int argc, char *const *argv)
+{
+    char **copy = calloc((size_t)argc + 1, sizeof *copy);
+    for (int i = 0; copy && i < argc; i++)
+        if (argv[i] && !(copy[i] = strdup(argv[i]))) return NULL;
+    return copy;
+}
+
+int belay_main(int (*program)(int argc, char **argv), int argc, char **argv)
+{
+    int initialised = 0;
+    if (!program || argc < 0 || job.inside) {
+        bl_error err = { 0, "" };
+        bl_fail(&err, BELAY_ERR_ARG, job.inside ? "belay_main was called twice" : "belay_main: there is no program");
+        return bl_failed(BELAY_ERR_ARG, &err);
+    }
+    PMPI_Initialized(&initialised);
+    job.before_main = initialised;
+    job.inside = 1;
+    if (setjmp(job.main) != 0) {
+        if (job.before_main) bl_begin();
+    }
+    char **arguments = copy_of(argc, argv);
+    if (!arguments) {
+        bl_say("out of memory for the arguments of the program");
+        exit(1);
+    }
+    int status = program(argc, arguments);
+    for (int i = 0; i < argc; i++) free(arguments[i]);
+    free(arguments);
+    job.inside = 0;
+    return status;
+}
+
+#ifndef BL_HAVE_ULFM
+
+void bl_injob_before(void)
+{
+}
+
+int bl_injob_open(bl_error *err)
+{
+    bl_rt.world = MPI_COMM_WORLD;
+    if (bl_rt.settings.recovery == BL_RECOVERY_INJOB)
+        return bl_fail(err, BELAY_ERR_REFUSED, "recovery=injob needs an MPI with ULFM (Open MPI 5, started with --with-ft ulfm), and this Belay was built with one that has none; use recovery=relaunch");
+    if (bl_rt.settings.spares)
+        return bl_fail(err, BELAY_ERR_REFUSED, "spares=%u: this Belay was built with an MPI without ULFM, in which nobody can take the place of a dead rank; leave spares out", bl_rt.settings.spares);
+    return BELAY_OK;
+}
+
+void bl_injob_end(void)
+{
+}
+
+void bl_injob_go_back(void)
+{
+    abort(); /* nobody has found a rank dead */
+}
+
+#else
+
+enum { SPARE = -1, TAG_OVER = 1, NAP_NS = 1000000, SETTLE_TURNS = 2000, ROUNDS_MOST = 100 };
+
+void bl_injob_before(void)
+{
+    struct sigaction old;
+    bl_settings settings;
+    bl_error ignored;
+    if (bl_settings_load(&settings, &ignored) || !bl_settings_injob(&settings)) return;
+    if (sigaction(SIGPIPE, NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL)
+        signal(SIGPIPE, SIG_IGN); /* a dead rank's connection is an error of a call, not the end of this process */
+}
+
+static void nap(void)
+{
+    nanosleep(&(struct timespec){ .tv_nsec = NAP_NS }, NULL);
+}
+
+static int is_failure(int code)
+{
+    int class = MPI_SUCCESS;
+    if (code == MPI_SUCCESS) return 0;
+    PMPI_Error_class(code, &class);
+    return class == MPIX_ERR_PROC_FAILED || class == MPIX_ERR_PROC_FAILED_PENDING || class == MPIX_ERR_REVOKED;
+}
+
+/* Of the ranks: a spare is missed when it is needed. */
+static int a_rank_is_dead(void)
+{
+    MPI_Group dead, all;
+    int many = 0, size, found = 0;
+    MPIX_Comm_failure_ack(job.all);
+    if (MPIX_Comm_failure_get_acked(job.all, &dead) != MPI_SUCCESS) return 1;
+    PMPI_Group_size(dead, &many);
+    PMPI_Comm_group(job.all, &all);
+    PMPI_Group_size(all, &size);
+    for (int i = 0; i < many && !found; i++) {
+        int at;
+        PMPI_Group_translate_ranks(dead, 1, &i, all, &at);
+        found = at >= 0 && at < job.ranks; /* ranks come before spares in job.all */
+    }
+    PMPI_Group_free(&all);
+    PMPI_Group_free(&dead);
+    return found;
+}
+
+/* A collective that a death has broken may say anything. */
+static int a_death_behind_it(MPI_Comm comm)
+{
+    int revoked = 0;
+    MPIX_Comm_is_revoked(comm, &revoked);
+    return revoked || a_rank_is_dead();
+}
+
+/* --- what MPI calls when a call has failed --- */
+
+static MPI_Errhandler handler_of(MPI_Comm comm)
+{
+    for (unsigned i = 0; i < bl_rt.comms; i++)
+        if (bl_rt.comm[i]->handle == comm && bl_rt.comm[i]->handler) return bl_rt.comm[i]->handler;
+    return MPI_ERRORS_ARE_FATAL;
+}
+
+static void fatal(MPI_Comm comm, int code)
+{
+    char text[MPI_MAX_ERROR_STRING] = "", name[MPI_MAX_OBJECT_NAME];
+    int length = 0;
+    PMPI_Error_string(code, text, &length);
+    bl_comm_text(comm, name, sizeof name);
+    bl_say("rank %d: an error of MPI on %s, which ends the job (MPI_ERRORS_ARE_FATAL): %s", bl_rt.rank, name, text);
+    PMPI_Abort(MPI_COMM_WORLD, code);
+}
+
+static void on_error(MPI_Comm *comm, int *code, ...)
+{
+    if (is_failure(*code) || (!job.busy && a_death_behind_it(*comm))) {
+        if (bl_rt.completing) bl_rt.hurt = 1;
+        else if (!job.busy) bl_injob_go_back();
+        return;
+    }
+    if (job.busy) return;
+    MPI_Errhandler theirs = handler_of(*comm);
+    if (theirs == MPI_ERRORS_RETURN) return;
+    if (theirs == MPI_ERRORS_ARE_FATAL) {
+        fatal(*comm, *code);
+        return;
+    }
+    PMPI_Comm_set_errhandler(*comm, theirs);
+    PMPI_Comm_call_errhandler(*comm, *code);
+    PMPI_Comm_set_errhandler(*comm, bl_rt.errors);
+}
+
+/* --- the end of an incarnation in a process that goes on --- */
+
+static void revoke_all(void)
+{
+    for (unsigned i = 0; i < bl_rt.owns; i++) MPIX_Comm_revoke(bl_rt.own[i]);
+    for (unsigned i = 0; i < bl_rt.comms; i++)
+        if (bl_rt.comm[i]->handle != MPI_COMM_SELF) MPIX_Comm_revoke(bl_rt.comm[i]->handle);
+    if (bl_rt.world != MPI_COMM_NULL && bl_rt.world != MPI_COMM_WORLD) MPIX_Comm_revoke(bl_rt.world);
+    MPIX_Comm_revoke(job.all);
+}
+
+/* Everything of this incarnation goes, as at the end of a process: memory, files, threads, requests.  Its communicators are revoked, so
+ * what was under way on them is over; but the program's and our memory is not MPI's any more only when MPI says so. */
+static void abandon(void)
+{
+    bl_count_no_more();
+    bl_requests_abandon();
+    bl_ride_abandon();
+    bl_carry_abandon();
+    bl_log_abandon();
+    bl_stage_abandon();
+    if (bl_rt.drive || (bl_settings_alone(&bl_rt.settings) && bl_rt.owns)) bl_safe_points_free();
+    bl_redundancy_free();
+    bl_release();
+    MPI_Comm world = bl_rt.world;
+    MPI_Errhandler errors = bl_rt.errors;
+    int asked = bl_rt.asked;
+    memset(&bl_rt, 0, sizeof bl_rt);
+    bl_rt.world = world;
+    bl_rt.errors = errors;
+    bl_rt.asked = asked;
+}
+
+/* --- who takes which place --- */
+
+typedef struct place { int role, process; } place; /* process: its rank in MPI_COMM_WORLD, which says how long it has waited */
+
+/* The k-th rank that nobody has gets the k-th spare.  Number of ranks that stay without; *mine gets what this process is. */
+static int assign(const place *of, int processes, int me, int *mine)
+{
+    int next = 0, missing = 0;
+    for (int rank = 0; rank < job.ranks; rank++) {
+        int taken = 0;
+        for (int p = 0; p < processes && !taken; p++) taken = of[p].role == rank;
+        if (taken) continue;
+        while (next < processes && of[next].role != SPARE) next++;
+        if (next == processes) {
+            missing++;
+            continue;
+        }
+        if (next == me) *mine = rank;
+        next++;
+    }
+    return missing;
+}
+
+enum outcome { SETTLED, ONCE_MORE, TOO_FEW };
+
+/* Among those who live, one round; all come to the same outcome. */
+static enum outcome settle(MPI_Comm alive, int *role, MPI_Comm *world)
+{
+    int processes, me, flag = 1, missing = 0;
+    PMPI_Comm_size(alive, &processes);
+    PMPI_Comm_rank(alive, &me);
+    place *of = malloc((size_t)processes * sizeof *of), mine = { job.role, 0 };
+    *world = MPI_COMM_NULL;
+    *role = job.role;
+    PMPI_Comm_rank(MPI_COMM_WORLD, &mine.process);
+    if (!of) flag = 0;
+    if (flag && PMPI_Allgather(&mine, 2, MPI_INT, of, 2, MPI_INT, alive) != MPI_SUCCESS) flag = 0;
+    if (flag) missing = assign(of, processes, me, role);
+    free(of);
+    if (flag && !missing && PMPI_Comm_split(alive, *role == SPARE ? MPI_UNDEFINED : 0, *role, world) != MPI_SUCCESS) flag = 0;
+    if (!flag) MPIX_Comm_revoke(alive); /* who still waits in one of these calls comes out */
+    if (MPIX_Comm_agree(alive, &flag) != MPI_SUCCESS) flag = 0;
+    return !flag ? ONCE_MORE : missing ? TOO_FEW : SETTLED;
+}
+
+static void given_up(const char *why) __attribute__((noreturn));
+static void given_up(const char *why)
+{
+    int first = 0;
+    PMPI_Comm_rank(job.all, &first);
+    if (first == 0) bl_say("%s", why);
+    PMPI_Abort(MPI_COMM_WORLD, 1);
+    _exit(1);
+}
+
+/* Every process that lives comes here, ranks and spares. */
+static void rebuild(void)
+{
+    for (int round = 0; round < ROUNDS_MOST; round++) {
+        MPI_Comm alive = MPI_COMM_NULL, world;
+        int role;
+        if (MPIX_Comm_shrink(job.all, &alive) != MPI_SUCCESS || alive == MPI_COMM_NULL) {
+            nap();
+            continue;
+        }
+        PMPI_Comm_set_errhandler(alive, MPI_ERRORS_RETURN);
+        enum outcome outcome = settle(alive, &role, &world);
+        job.all = alive; /* the one before stays, with what may still arrive on it */
+        if (outcome == TOO_FEW) given_up("a rank has died, and no spare is left to take its place in the job: relaunch it");
+        if (outcome == ONCE_MORE) {
+            MPIX_Comm_revoke(alive);
+            continue;
+        }
+        PMPI_Comm_set_errhandler(alive, bl_rt.errors);
+        job.role = role;
+        if (world == MPI_COMM_NULL) return;
+        PMPI_Comm_set_name(world, "MPI_COMM_WORLD");
+        PMPI_Comm_set_errhandler(world, bl_rt.errors);
+        bl_rt.world = world;
+        return;
+    }
+    given_up("the ranks that live could not agree on who takes the place of the dead");
+}
+
+void bl_injob_go_back(void)
+{
+    job.busy = 1;
+    revoke_all();
+    if (!job.inside) given_up("a rank has died, and the program does not run in belay_main, to which the others could go back: the job has to be started again");
+    abandon();
+    rebuild();
+    job.recoveries++;
+    job.busy = 0;
+    longjmp(job.main, 1);
+}
+
+/* --- spares --- */
+
+static void leave(void) __attribute__((noreturn));
+static void leave(void)
+{
+    job.busy = 1;
+    bl_rt.off = 1;
+    PMPI_Finalize();
+    exit(0);
+}
+
+/* Until it has a rank; it sleeps between two looks. */
+static void wait_for_a_rank(void)
+{
+    job.busy = 1;
+    while (job.role == SPARE) {
+        int there = 0;
+        MPI_Status status;
+        int rc = PMPI_Iprobe(MPI_ANY_SOURCE, TAG_OVER, job.all, &there, &status);
+        if (rc == MPI_SUCCESS && there) leave();
+        if (rc != MPI_SUCCESS) {
+            int class = MPI_SUCCESS;
+            PMPI_Error_class(rc, &class);
+            if (class != MPIX_ERR_REVOKED && !a_rank_is_dead()) continue;
+            MPIX_Comm_revoke(job.all);
+            rebuild();
+            job.recoveries++;
+        }
+        nap();
+    }
+    job.busy = 0;
+}
+
+/* --- beginning and end --- */
+
+/* Is ULFM switched on in this run? */
+static int switched_on(void)
+{
+    const char *text = getenv("OMPI_MCA_mpi_ft_enable");
+    return text && (!strcmp(text, "1") || !strcmp(text, "true"));
+}
+
+int bl_injob_open(bl_error *err)
+{
+    int processes, me;
+    if (job.initialised) return BELAY_OK; /* bl_rt.world is what rebuild has made it */
+    bl_rt.world = MPI_COMM_WORLD;
+    if (!bl_settings_injob(&bl_rt.settings)) return BELAY_OK;
+    if (!switched_on()) {
+        if (bl_rt.settings.recovery == BL_RECOVERY_AUTO && !bl_rt.settings.spares) return BELAY_OK;
+        return bl_fail(err, BELAY_ERR_REFUSED, "recovery in the job needs mpirun --with-ft ulfm, which `belay run` gives it; or use recovery=relaunch without spares");
+    }
+    PMPI_Comm_rank(MPI_COMM_WORLD, &me);
+    PMPI_Comm_size(MPI_COMM_WORLD, &processes);
+    job.ranks = processes - (int)bl_rt.settings.spares;
+    if (job.ranks < 1)
+        return bl_fail(err, BELAY_ERR_REFUSED, "spares=%u of %d processes leaves no rank for the program", bl_rt.settings.spares, processes);
+    PMPI_Comm_create_errhandler(on_error, &bl_rt.errors);
+    PMPI_Comm_set_errhandler(MPI_COMM_WORLD, bl_rt.errors);
+    PMPI_Comm_set_errhandler(MPI_COMM_SELF, bl_rt.errors);
+    job.active = job.initialised = 1;
+    job.role = me < job.ranks ? me : SPARE;
+    PMPI_Comm_dup(MPI_COMM_WORLD, &job.all);
+    PMPI_Comm_split(MPI_COMM_WORLD, job.role == SPARE ? MPI_UNDEFINED : 0, me, &bl_rt.world);
+    if (job.role == SPARE) wait_for_a_rank();
+    else PMPI_Comm_set_name(bl_rt.world, "MPI_COMM_WORLD");
+    return BELAY_OK;
+}
+
+/* Uniform: nobody leaves while another goes back. */
+void bl_injob_end(void)
+{
+    int flag = 1, processes, me;
+    if (!job.active) return;
+    MPIX_Comm_agree(bl_rt.private_comm, &flag); /* an error leads back */
+    job.busy = 1;
+    PMPI_Comm_size(job.all, &processes);
+    PMPI_Comm_rank(job.all, &me);
+    for (int p = job.ranks; p < processes && bl_rt.rank < 2; p++) PMPI_Send(NULL, 0, MPI_BYTE, p, TAG_OVER, job.all);
+}
+
+#endif
+
+/* --- what a program asks of a communicator --- */
+
+BELAY_API int MPI_Initialized(int *flag)
+{
+    int rc = PMPI_Initialized(flag);
+    if (rc == MPI_SUCCESS && job.initialised && !bl_rt.on && !job.busy) *flag = 0; /* it begins again, and has not called MPI_Init */
+    return rc;
+}
+
+/* What MPI itself says of a communicator is said of MPI_COMM_WORLD alone. */
+BELAY_API int MPI_Comm_get_attr(MPI_Comm comm, int comm_keyval, void *attribute_val, int *flag)
+{
+    int predefined = comm_keyval == MPI_TAG_UB || comm_keyval == MPI_HOST || comm_keyval == MPI_IO || comm_keyval == MPI_WTIME_IS_GLOBAL ||
+                     comm_keyval == MPI_UNIVERSE_SIZE || comm_keyval == MPI_APPNUM || comm_keyval == MPI_LASTUSEDCODE;
+    return PMPI_Comm_get_attr(predefined ? comm : bl_now(comm), comm_keyval, attribute_val, flag);
+}
+
+BELAY_API int MPI_Comm_set_errhandler(MPI_Comm comm, MPI_Errhandler errhandler)
+{
+    bl_comm *c = bl_rt.on && bl_rt.errors ? bl_comm_of(bl_now(comm)) : NULL;
+    if (!c) return PMPI_Comm_set_errhandler(bl_now(comm), errhandler);
+    c->handler = errhandler;
+    return MPI_SUCCESS;
+}
+
+BELAY_API int MPI_Comm_get_errhandler(MPI_Comm comm, MPI_Errhandler *errhandler)
+{
+    bl_comm *c = bl_rt.on && bl_rt.errors ? bl_comm_of(bl_now(comm)) : NULL;
+    if (!c) return PMPI_Comm_get_errhandler(bl_now(comm), errhandler);
+    *errhandler = c->handler ? c->handler : MPI_ERRORS_ARE_FATAL;
+    return MPI_SUCCESS;
+}
