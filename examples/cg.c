@@ -91,6 +91,10 @@ static void set_up(problem *s, int size)
     s->above = s->rank > 0 ? s->rank - 1 : MPI_PROC_NULL;
     s->below = s->rank + 1 < s->ranks ? s->rank + 1 : MPI_PROC_NULL;
     s->rows = last - first;
+    free(s->x);
+    free(s->r);
+    free(s->q);
+    free(s->p ? s->p - s->columns : NULL);
     s->columns = size;
     s->x = field(s, 0);
     s->r = field(s, 0);
@@ -104,7 +108,7 @@ static void set_up(problem *s, int size)
 
 static int program(int argc, char **argv)
 {
-    problem s;
+    static problem s; /* static: after a recovery in the job this is called again, and finds what it had */
     int size = 512, steps = 100, quiet = 0, step = 0;
     MPI_Init(&argc, &argv);
     for (int i = 1; i < argc; i++) {

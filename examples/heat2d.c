@@ -61,6 +61,8 @@ static void set_up(plate *p, int size)
     share(size, dims[0], place[0], &p->row0, &p->rows);
     share(size, dims[1], place[1], &p->column0, &p->columns);
     size_t cells = (size_t)(p->rows + 2) * (size_t)(p->columns + 2);
+    free(p->now);
+    free(p->next);
     p->now = calloc(cells, sizeof(double));
     p->next = calloc(cells, sizeof(double));
     if (!p->now || !p->next) MPI_Abort(MPI_COMM_WORLD, 1);
@@ -165,7 +167,7 @@ static void run(plate *p, int steps, int quiet)
 
 static int program(int argc, char **argv)
 {
-    plate p;
+    static plate p; /* static: after a recovery in the job this is called again, and finds what it had */
     int size = 1536, steps = 100, quiet = 0;
     MPI_Init(&argc, &argv);
     for (int i = 1; i < argc; i++) {
@@ -182,9 +184,9 @@ static int program(int argc, char **argv)
     run(&p, steps, quiet);
     MPI_Type_free(&p.column);
     MPI_Comm_free(&p.grid);
+    MPI_Finalize(); /* a recovery may be begun in it: nothing that is static is freed before */
     free(p.now);
     free(p.next);
-    MPI_Finalize();
     return 0;
 }
 

@@ -31,13 +31,13 @@
 !   - In the checkpoint's HDF5 file the dimensions stand in reversed order, as HDF5's own Fortran interface writes them;
 !     the shape that belay_saved_shape allocates is in Fortran's order, of size 0 for a scalar.
 module belay
-  use, intrinsic :: iso_c_binding, only: c_bool, c_char, c_double, c_f_pointer, c_int, c_int64_t, c_loc, c_null_char, c_ptr, &
-    c_size_t
+  use, intrinsic :: iso_c_binding, only: c_bool, c_char, c_double, c_f_pointer, c_funloc, c_funptr, c_int, c_int64_t, c_loc, &
+    c_null_char, c_ptr, c_size_t
   use, intrinsic :: iso_fortran_env, only: int8, int16, int32, int64, real32, real64
   implicit none
   private
   public :: belay_protect, belay_protect_bytes, belay_protect_file, belay_part, belay_unprotect, belay_saved_shape
-  public :: belay_recover, belay_checkpoint
+  public :: belay_main, belay_recover, belay_checkpoint
   public :: belay_nondeterministic, belay_strerror, belay_error_text, belay_version, belay_status
 
   integer, parameter, public :: BELAY_MAX_NAME = 63, BELAY_MAX_DIMS = 8, BELAY_MAX_VARIABLES = 4096
@@ -71,6 +71,10 @@ module belay
       character(kind=c_char), intent(in) :: name(*)
       type(c_ptr), value :: data
       integer(c_size_t), value :: bytes
+    end function
+    integer(c_int) function c_main(program) bind(C, name='belay_fortran_main')
+      import :: c_funptr, c_int
+      type(c_funptr), value :: program
     end function
     integer(c_int) function c_unprotect(name) bind(C, name='belay_unprotect')
       import :: c_char, c_int
@@ -219,6 +223,18 @@ contains
     character(*), intent(in) :: name
     integer, intent(out), optional :: ierror
     call give(ierror, c_unprotect(c_text(name)))
+  end subroutine
+
+  ! ---- Recovery in the job: `program` is a subroutine bind(C) that is all of the program from MPI_Init to MPI_Finalize.  After a
+  !      recovery it is called again: what is allocated in a local variable is lost, SAVE variables keep their value ----
+
+  subroutine belay_main(program, ierror)
+    interface
+      subroutine program() bind(C)
+      end subroutine
+    end interface
+    integer, intent(out), optional :: ierror
+    call give(ierror, c_main(c_funloc(program)))
   end subroutine
 
   ! ---- Restore, and safe points ----

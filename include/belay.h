@@ -133,9 +133,10 @@ BELAY_API int belay_unprotect(const char *name);
  * With recovery=injob, or with spares, the processes of the other ranks stay when a rank dies: each leaves the MPI call it is in (by
  * longjmp), `program` is called again, with the arguments it had at first, and goes on from belay_recover, as after a new start
  * but without one.  Everywhere else it is called once.  MPI_Init may also be called before belay_main.
- * What the program has to know: what it had in memory that it allocated is lost to it, and what is static keeps its value, so static
- * variables are to be set in `program` or protected; files that it had open stay open; its communicators, windows, files of MPI and
- * requests are gone, and made again as at the first start; destructors of C++ do not run; no other thread may be in MPI.
+ * What the program has to know: what is static keeps its value, so static variables are to be set in `program` or protected; what was
+ * allocated is lost unless a static variable still points to it, so that it is freed or used again (not freed before MPI_Finalize, in
+ * which a recovery may begin); files that were open stay open; communicators, windows, files of MPI and requests are gone, and are made
+ * again as at the first start; destructors of C++ do not run, and allocatables of Fortran are not freed.
  * Errors: BELAY_ERR_ARG: `program` is NULL, or it was called twice; exit status 1 when there is no memory for the arguments. */
 BELAY_API int belay_main(int (*program)(int argc, char **argv), int argc, char **argv);
 

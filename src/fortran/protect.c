@@ -5,6 +5,8 @@
 BELAY_API int belay_fortran_protect(const char *name, void *data, int kind, int bytes, int dims, const int64_t extent[],
                                     int contiguous);
 
+BELAY_API int belay_fortran_main(void (*program)(void));
+
 static MPI_Datatype type_of(int kind, int bytes)
 {
     switch (kind) {
@@ -32,4 +34,23 @@ int belay_fortran_protect(const char *name, void *data, int kind, int bytes, int
         shape[d] = (size_t)extent[dims - 1 - d];
     }
     return belay_protect_array(name, data, dims, shape, type_of(kind, bytes));
+}
+
+/* --- belay_main: a Fortran program asks for its arguments itself --- */
+
+static void (*fortran_program)(void);
+
+static int run_fortran(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    fortran_program();
+    return 0;
+}
+
+int belay_fortran_main(void (*program)(void))
+{
+    static char name[] = "program", *argv[] = { name, NULL };
+    fortran_program = program;
+    return belay_main(program ? run_fortran : NULL, 1, argv);
 }

@@ -198,7 +198,7 @@ void bl_begin(void)
     MPI_Comm parent;
     if (!bl_injob_again()) bl_rt.world = MPI_COMM_WORLD;
     PMPI_Comm_get_parent(&parent);
-    bl_rt.off = getenv("BELAY_OFF") != NULL || parent != MPI_COMM_NULL; /* who is spawned is not of the job it is told of */
+    bl_rt.off = getenv("BELAY_OFF") != NULL || (parent != MPI_COMM_NULL && !bl_injob_spawned()); /* who is spawned is not of the job it is told of */
     if (bl_rt.off) return;
     if (getenv("BELAY_REPLAY")) {
         bl_replay_begin();

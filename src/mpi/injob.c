@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -28,6 +29,8 @@
 #include <mpi-ext.h>
 #endif
 
+extern char **environ;
+
 static struct injob {
     jmp_buf main;            /* in belay_main */
     int inside;              /* it has been called, and has not returned */
@@ -39,8 +42,14 @@ static struct injob {
     int knows_first;
     uint32_t first;          /* incarnation of this mpirun */
     MPI_Comm all;            /* ranks and spares that live */
+    MPI_Comm world;          /* the ranks, when a recovery is over */
+    int started;             /* a process was started to take a place */
     int role;                /* rank in the program's world; SPARE */
-    int ranks;               /* of the program */
+    int ranks;               /* of the program; 0: not known yet */
+    int (*program)(int, char **); /* of belay_main; argv is its caller's */
+    int argc;
+    char **argv;
+    timer_t watchdog;
 } job = { .all = MPI_COMM_NULL };
 
 unsigned bl_injob_recoveries(void)
@@ -66,7 +75,15 @@ void bl_injob_began(uint32_t incarnation)
     job.first = incarnation;
 }
 
+static const char place_taker[] = "BELAY_TAKES_PLACE"; /* in the environment of a process that was started in a recovery */
+
+int bl_injob_spawned(void)
+{
+    return getenv(place_taker) != NULL;
+}
+
 /* --- the program, again and again --- */
+
 
 /* Programs take their arguments apart. */
 static char **copy_of(int argc, char *const *argv)
@@ -77,28 +94,32 @@ static char **copy_of(int argc, char *const *argv)
     return copy;
 }
 
+static int once(void)
+{
+    char **arguments = copy_of(job.argc, job.argv);
+    if (!arguments) {
+        bl_say("out of memory for the arguments of the program");
+        exit(1);
+    }
+    return job.program(job.argc, arguments); /* which may have taken them apart: they stay */
+}
+
 int belay_main(int (*program)(int argc, char **argv), int argc, char **argv)
 {
-    int initialised = 0;
     if (!program || argc < 0 || job.inside) {
         bl_error err = { 0, "" };
         bl_fail(&err, BELAY_ERR_ARG, job.inside ? "belay_main was called twice" : "belay_main: there is no program");
         return bl_failed(BELAY_ERR_ARG, &err);
     }
-    PMPI_Initialized(&initialised);
-    job.before_main = initialised;
+    job.program = program;
+    job.argc = argc;
+    job.argv = argv;
     job.inside = 1;
+    PMPI_Initialized(&job.before_main);
     if (setjmp(job.main) != 0) {
         if (job.before_main) bl_begin();
     }
-    char **arguments = copy_of(argc, argv);
-    if (!arguments) {
-        bl_say("out of memory for the arguments of the program");
-        exit(1);
-    }
-    int status = program(argc, arguments);
-    for (int i = 0; i < argc; i++) free(arguments[i]);
-    free(arguments);
+    int status = once();
     job.inside = 0;
     return status;
 }
@@ -130,7 +151,8 @@ void bl_injob_go_back(void)
 
 #else
 
-enum { SPARE = -1, TAG_OVER = 1, NAP_NS = 1000000, SETTLE_TURNS = 2000, ROUNDS_MOST = 100 };
+enum { SPARE = -1, TAG_OVER = 1, NAP_NS = 1000000, ROUNDS_MOST = 100, SAYERS = 2,
+       STUCK_S = 60 };       /* nobody waits longer in a recovery: another death has caught MPI in the middle of it */
 
 void bl_injob_before(void)
 {
@@ -245,18 +267,19 @@ static void abandon(void)
     if (bl_rt.drive || (bl_settings_alone(&bl_rt.settings) && bl_rt.owns)) bl_safe_points_free();
     bl_redundancy_free();
     bl_release();
-    MPI_Comm world = bl_rt.world;
     MPI_Errhandler errors = bl_rt.errors;
     int asked = bl_rt.asked;
+    uint32_t passed[BL_POINTS];
+    memcpy(passed, bl_rt.point_passed, sizeof passed);
     memset(&bl_rt, 0, sizeof bl_rt);
-    bl_rt.world = world;
+    memcpy(bl_rt.point_passed, passed, sizeof passed);
     bl_rt.errors = errors;
     bl_rt.asked = asked;
 }
 
 /* --- who takes which place --- */
 
-typedef struct place { int role, process; } place; /* process: its rank in MPI_COMM_WORLD, which says how long it has waited */
+typedef struct place { int role, ranks; } place;
 
 /* The k-th rank that nobody has gets the k-th spare.  Number of ranks that stay without; *mine gets what this process is. */
 static int assign(const place *of, int processes, int me, int *mine)
@@ -277,36 +300,93 @@ static int assign(const place *of, int processes, int me, int *mine)
     return missing;
 }
 
-enum outcome { SETTLED, ONCE_MORE, TOO_FEW };
-
-/* Among those who live, one round; all come to the same outcome. */
-static enum outcome settle(MPI_Comm alive, int *role, MPI_Comm *world)
+/* Among those who live, one round; all come to the same: 0: once more.  *too_few: so many ranks nobody is there for. */
+static int settle(MPI_Comm alive, int *role, MPI_Comm *world, int *too_few)
 {
     int processes, me, flag = 1, missing = 0;
     PMPI_Comm_size(alive, &processes);
     PMPI_Comm_rank(alive, &me);
-    place *of = malloc((size_t)processes * sizeof *of), mine = { job.role, 0 };
+    place *of = malloc((size_t)processes * sizeof *of), mine = { job.role, job.ranks };
     *world = MPI_COMM_NULL;
     *role = job.role;
-    PMPI_Comm_rank(MPI_COMM_WORLD, &mine.process);
     if (!of) flag = 0;
     if (flag && PMPI_Allgather(&mine, 2, MPI_INT, of, 2, MPI_INT, alive) != MPI_SUCCESS) flag = 0;
+    for (int p = 0; flag && p < processes; p++)
+        if (of[p].ranks > job.ranks) job.ranks = of[p].ranks;
     if (flag) missing = assign(of, processes, me, role);
     free(of);
     if (flag && !missing && PMPI_Comm_split(alive, *role == SPARE ? MPI_UNDEFINED : 0, *role, world) != MPI_SUCCESS) flag = 0;
     if (!flag) MPIX_Comm_revoke(alive); /* who still waits in one of these calls comes out */
     if (MPIX_Comm_agree(alive, &flag) != MPI_SUCCESS) flag = 0;
-    return !flag ? ONCE_MORE : missing ? TOO_FEW : SETTLED;
+    *too_few = missing;
+    return flag;
 }
 
 static void given_up(const char *why) __attribute__((noreturn));
 static void given_up(const char *why)
 {
-    int first = 0;
-    PMPI_Comm_rank(job.all, &first);
-    if (first == 0) bl_say("%s", why);
+    int me = 0;
+    PMPI_Comm_rank(job.all, &me);
+    if (me < SAYERS) bl_say("%s", why);
+    else nanosleep(&(struct timespec){ .tv_nsec = 500000000 }, NULL); /* time to say it before all are ended */
     PMPI_Abort(MPI_COMM_WORLD, 1);
     _exit(1);
+}
+
+/* The words of /proc/self/cmdline, which has them as the program was started, whatever language it is in; NULL: out of memory. */
+static char *command_line(size_t *bytes)
+{
+    char *text = NULL;
+    size_t room = 0;
+    FILE *file = fopen("/proc/self/cmdline", "r");
+    FILE *out = file ? open_memstream(&text, &room) : NULL;
+    for (int c; out && (c = getc(file)) != EOF;) putc(c, out);
+    if (file) fclose(file);
+    if (out && fclose(out)) return NULL;
+    *bytes = room;
+    return text;
+}
+
+/* A process started by MPI has the environment of mpirun, not ours: env(1) gives it what the loader and Belay need. */
+static char **command(const char *program)
+{
+    size_t variables = 0, n = 0, bytes = 0;
+    while (environ[variables]) variables++;
+    char *words = command_line(&bytes), *taker = malloc(sizeof place_taker + 2);
+    char **argv = words ? calloc(variables + bytes + 3, sizeof *argv) : NULL;
+    if (!argv || !taker) return NULL;
+    for (size_t i = 0; i < variables; i++)
+        if (!strncmp(environ[i], "BELAY_", 6) || !strncmp(environ[i], "LD_", 3)) argv[n++] = environ[i];
+    snprintf(taker, sizeof place_taker + 2, "%s=1", place_taker);
+    argv[n++] = taker;
+    argv[n++] = (char *)(uintptr_t)program;
+    for (size_t at = strlen(words) + 1; at < bytes; at += strlen(words + at) + 1) argv[n++] = words + at;
+    return argv;
+}
+
+/* Another process for each rank that nobody is there for; they come to rebuild as we do.  0: it did not work. */
+static int spawn(int many)
+{
+    MPI_Comm between, both;
+    char self[4096];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (length < 0) return 0;
+    self[length] = '\0';
+    char **argv = command(self);
+    int failed = !argv || PMPI_Comm_spawn("env", argv, many, MPI_INFO_NULL, 0, job.all, &between, MPI_ERRCODES_IGNORE);
+    free(argv);
+    if (failed || PMPI_Intercomm_merge(between, 0, &both)) return 0;
+    PMPI_Comm_set_errhandler(both, MPI_ERRORS_RETURN);
+    job.all = both;
+    job.started = 1;
+    return 1;
+}
+
+static void watch_over(int seconds)
+{
+    struct itimerspec when = { .it_value = { .tv_sec = seconds } };
+    struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL };
+    if (job.watchdog || !timer_create(CLOCK_MONOTONIC, &event, &job.watchdog)) timer_settime(job.watchdog, 0, &when, NULL);
 }
 
 /* Every process that lives comes here, ranks and spares. */
@@ -314,25 +394,30 @@ static void rebuild(void)
 {
     for (int round = 0; round < ROUNDS_MOST; round++) {
         MPI_Comm alive = MPI_COMM_NULL, world;
-        int role;
+        int role, too_few;
         if (MPIX_Comm_shrink(job.all, &alive) != MPI_SUCCESS || alive == MPI_COMM_NULL) {
             nap();
             continue;
         }
         PMPI_Comm_set_errhandler(alive, MPI_ERRORS_RETURN);
-        enum outcome outcome = settle(alive, &role, &world);
+        bl_point(BL_POINT_shrink);
+        int settled = settle(alive, &role, &world, &too_few);
         job.all = alive; /* the one before stays, with what may still arrive on it */
-        if (outcome == TOO_FEW) given_up("a rank has died, and no spare is left to take its place in the job: relaunch it");
-        if (outcome == ONCE_MORE) {
+        if (!settled) {
             MPIX_Comm_revoke(alive);
             continue;
         }
+        if (too_few) {
+            if (!spawn(too_few)) given_up("a rank has died, no spare is left, and no other process could be started in the job to take its place");
+            continue;
+        }
+        bl_point(BL_POINT_settle);
         PMPI_Comm_set_errhandler(alive, bl_rt.errors);
         job.role = role;
         if (world == MPI_COMM_NULL) return;
         PMPI_Comm_set_name(world, "MPI_COMM_WORLD");
         PMPI_Comm_set_errhandler(world, bl_rt.errors);
-        bl_rt.world = world;
+        job.world = world;
         return;
     }
     given_up("the ranks that live could not agree on who takes the place of the dead");
@@ -341,12 +426,18 @@ static void rebuild(void)
 void bl_injob_go_back(void)
 {
     job.busy = 1;
+    watch_over(STUCK_S);
     revoke_all();
     if (!job.inside) given_up("a rank has died, and the program does not run in belay_main, to which the others could go back: the job has to be started again");
-    abandon();
+    /* Measured with Open MPI 5.0.7: a process that was started later, and lives, is not woken by what is revoked. */
+    if (job.started) given_up("a rank has died again after a process was started in the job to take a place: MPI cannot do that twice, so the job has to be started again");
+    bl_point(BL_POINT_detect);
     rebuild();
+    abandon();
+    bl_rt.world = job.world;
     job.recoveries++;
     job.busy = 0;
+    watch_over(0);
     longjmp(job.main, 1);
 }
 
@@ -375,11 +466,33 @@ static void wait_for_a_rank(void)
             PMPI_Error_class(rc, &class);
             if (class != MPIX_ERR_REVOKED && !a_rank_is_dead()) continue;
             MPIX_Comm_revoke(job.all);
+            watch_over(STUCK_S);
             rebuild();
+            watch_over(0);
             job.recoveries++;
         }
         nap();
     }
+    bl_rt.world = job.world;
+    job.busy = 0;
+}
+
+/* Of a process that was started in the middle of a recovery. */
+static void join(void)
+{
+    MPI_Comm parent;
+    job.busy = job.active = job.initialised = job.started = 1;
+    job.role = SPARE;
+    watch_over(STUCK_S);
+    unsetenv(place_taker); /* what this one starts is the program's */
+    PMPI_Comm_get_parent(&parent);
+    PMPI_Intercomm_merge(parent, 1, &job.all);
+    PMPI_Comm_set_errhandler(job.all, MPI_ERRORS_RETURN);
+    rebuild();
+    watch_over(0);
+    job.recoveries++;
+    if (job.role == SPARE) wait_for_a_rank();
+    bl_rt.world = job.world;
     job.busy = 0;
 }
 
@@ -402,14 +515,20 @@ int bl_injob_open(bl_error *err)
         if (bl_rt.settings.recovery == BL_RECOVERY_AUTO && !bl_rt.settings.spares) return BELAY_OK;
         return bl_fail(err, BELAY_ERR_REFUSED, "recovery in the job needs mpirun --with-ft ulfm, which `belay run` gives it; or use recovery=relaunch without spares");
     }
+    if (bl_rt.thread_level == MPI_THREAD_MULTIPLE)
+        return bl_fail(err, BELAY_ERR_REFUSED, "recovery in the job with MPI_THREAD_MULTIPLE: a thread that is in MPI cannot be taken back; ask MPI_Init_thread for less, or use recovery=relaunch without spares");
+    PMPI_Comm_create_errhandler(on_error, &bl_rt.errors);
+    PMPI_Comm_set_errhandler(MPI_COMM_WORLD, bl_rt.errors);
+    PMPI_Comm_set_errhandler(MPI_COMM_SELF, bl_rt.errors);
+    if (bl_injob_spawned()) {
+        join();
+        return BELAY_OK;
+    }
     PMPI_Comm_rank(MPI_COMM_WORLD, &me);
     PMPI_Comm_size(MPI_COMM_WORLD, &processes);
     job.ranks = processes - (int)bl_rt.settings.spares;
     if (job.ranks < 1)
         return bl_fail(err, BELAY_ERR_REFUSED, "spares=%u of %d processes leaves no rank for the program", bl_rt.settings.spares, processes);
-    PMPI_Comm_create_errhandler(on_error, &bl_rt.errors);
-    PMPI_Comm_set_errhandler(MPI_COMM_WORLD, bl_rt.errors);
-    PMPI_Comm_set_errhandler(MPI_COMM_SELF, bl_rt.errors);
     job.active = job.initialised = 1;
     job.role = me < job.ranks ? me : SPARE;
     PMPI_Comm_dup(MPI_COMM_WORLD, &job.all);

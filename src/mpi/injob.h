@@ -17,6 +17,7 @@ void bl_injob_before(void);             /* before MPI is initialised */
 int bl_injob_again(void);               /* the program begins again: MPI is initialised already */
 /* After it is: sets bl_rt.world.  A spare process comes back when it has become a rank, or does not come back. */
 int bl_injob_open(bl_error *err);
+int bl_injob_spawned(void);             /* this process was started in a recovery, to take a place */
 unsigned bl_injob_recoveries(void);     /* since mpirun was started */
 int bl_injob_first_incarnation(uint32_t *incarnation); /* of this mpirun; 0: this process does not know it */
 void bl_injob_began(uint32_t incarnation);

@@ -161,10 +161,13 @@ static int returned(int rc)
     return rc;
 }
 
-static int over(int rc)
+/* `count` handles, some of which MPI has taken without anything having been received. */
+static void died(int count, const MPI_Request *handles, const MPI_Request *requests) __attribute__((noreturn));
+static void died(int count, const MPI_Request *handles, const MPI_Request *requests)
 {
-    if (bl_rt.hurt) bl_injob_go_back();
-    return rc;
+    for (int i = 0; i < count; i++)
+        if (handles[i] != requests[i]) bl_request_vanished(handles[i]);
+    bl_injob_go_back();
 }
 
 static MPI_Status *wanted_all(MPI_Status *statuses)
@@ -221,11 +224,12 @@ static int among(MPI_Request handle, int count, const MPI_Request *requests)
 /* `handles` of bl_rt.handles were waited for. */
 static int failed(int rc, int handles, int count, const MPI_Request *requests, MPI_Status *statuses)
 {
+    if (bl_rt.hurt) died(count, bl_rt.handles, requests);
     if (carried() && rc == MPI_ERR_IN_STATUS) partly_completed(handles, NULL, statuses);
     for (int i = 0; !carried() && i < handles; i++)
         if (!among(bl_rt.handles[i], count, requests))
             bl_request_completed(bl_rt.handles[i], statuses == MPI_STATUSES_IGNORE ? MPI_STATUS_IGNORE : &statuses[i]);
-    return over(rc);
+    return rc;
 }
 
 /* One of bl_rt.handles, or none, MPI_UNDEFINED; after an error it may be anything. */
@@ -233,10 +237,11 @@ static int any_completed(int rc, int count, int index, const MPI_Request *reques
 {
     int one = index >= 0 && index < count;
     if (rc == MPI_SUCCESS) return one ? bl_request_completed(bl_rt.handles[index], status) : rc;
+    if (bl_rt.hurt) died(count, bl_rt.handles, requests);
     if (carried() && one) bl_carry_failed(bl_rt.handles[index], status);
     for (int i = 0; !carried() && i < count; i++)
         if (!among(bl_rt.handles[i], count, requests)) bl_request_completed(bl_rt.handles[i], status);
-    return over(rc);
+    return rc;
 }
 
 static int test_one(MPI_Request *request, int *flag, MPI_Status *status)
@@ -246,8 +251,9 @@ static int test_one(MPI_Request *request, int *flag, MPI_Status *status)
     bl_rt.completing = 1;
     int rc = returned(PMPI_Test(request, flag, s));
     if (rc == MPI_SUCCESS) return *flag ? bl_request_completed(handle, s) : rc;
+    if (bl_rt.hurt) died(1, &handle, request);
     broken(handle, *request != handle, s);
-    return over(rc);
+    return rc;
 }
 
 static void remember(int count, const MPI_Request *requests)
@@ -285,7 +291,7 @@ static int some(some_call *call, int incount, MPI_Request requests[], int *outco
     MPI_Status *s = wanted_all(statuses);
     bl_rt.completing = 1;
     int rc = returned(call(incount, requests, outcount, indices, s));
-    if (rc != MPI_SUCCESS && bl_rt.hurt) return failed(rc, incount, incount, requests, MPI_STATUSES_IGNORE);
+    if (bl_rt.hurt) died(incount, bl_rt.handles, requests);
     if (*outcount == MPI_UNDEFINED) return rc;
     if (rc == MPI_SUCCESS) return completed(*outcount, indices, s);
     if (rc == MPI_ERR_IN_STATUS) partly_completed(*outcount, indices, s);
@@ -331,8 +337,9 @@ static int wait_one(MPI_Request *request, MPI_Status *status)
     bl_rt.completing = 1;
     int rc = returned(PMPI_Wait(request, s));
     if (rc == MPI_SUCCESS) return bl_request_completed(handle, s);
+    if (bl_rt.hurt) died(1, &handle, request);
     broken(handle, *request != handle, s);
-    return over(rc);
+    return rc;
 }
 
 BELAY_API int MPI_Wait(MPI_Request *request, MPI_Status *status)

@@ -387,6 +387,13 @@ static int still_mpis(bl_request *r)
     return !done;
 }
 
+void bl_request_vanished(MPI_Request handle)
+{
+    bl_request *r = handle == bl_rt.shared ? NULL : find(bl_request_key(handle));
+    if (r) r->active = r->persistent = 0;
+    if (r && is_recent(r)) r->key = 0;
+}
+
 void bl_requests_abandon(void)
 {
     int64_t began = bl_ticks_ns();

@@ -12,7 +12,8 @@ enum bl_kill_when { BL_KILL_STEP, BL_KILL_CALL, BL_KILL_POINT, BL_KILL_AFTER };
 
 /* Protocol points a rank announces as it passes them; in the order of one checkpoint, then of a recovery. */
 #define BL_KILL_POINTS \
-    X(exchange) X(snapshot) X(vote) X(decide) X(commit) X(rename) X(publish) X(collect) X(init) X(recover) X(restored) X(finalize)
+    X(exchange) X(snapshot) X(vote) X(decide) X(commit) X(rename) X(publish) X(collect) X(init) X(recover) X(restored) X(finalize) \
+    X(detect) X(shrink) X(settle)
 
 enum bl_point {
 #define X(name) BL_POINT_##name,

@@ -118,7 +118,7 @@ static void what_this_version_lacks_is_refused(void **state)
 {
     (void)state;
     static const char *const lacks[][2] = {
-        { "stable", "node" }, { "checkpoint", "nonblocking" }, { "logging", "pessimistic,send-deterministic" }, { "recovery", "injob" }, { "piggyback", "rdma" },
+        { "stable", "node" }, { "checkpoint", "nonblocking" }, { "logging", "pessimistic,send-deterministic" }, { "piggyback", "rdma" },
     };
     for (size_t i = 0; i < sizeof lacks / sizeof *lacks; i++) {
         bl_settings s;
