@@ -13,7 +13,7 @@ EXTRA_PROGRAMS += $(BENCHES) $(bench_parts)
 CLEANFILES += $(EXTRA_PROGRAMS)
 EXTRA_DIST += bench/README.md bench/run.sh bench/common.sh $(bench_scripts)
 
-bench_names = line store tool mpi heat2d safepoint restart memory piggyback logging redundancy async storage
+bench_names = line store tool mpi heat2d safepoint restart memory piggyback logging redundancy async storage recovery
 bench_targets = bench $(bench_names:%=bench-%)
 $(bench_targets): $(BENCHES) $(bench_parts)
 	@which=$@; which=$${which#bench}; which=$${which#-}; set --; \

@@ -1,5 +1,5 @@
 # benchmarks of src/mpi: programs in two kinds, with Belay linked and without, and the scripts that compare them
-bench_scripts += bench/mpi_heat2d.sh bench/mpi_safepoint.sh bench/mpi_restart.sh bench/mpi_memory.sh bench/mpi_piggyback.sh bench/mpi_logging.sh bench/mpi_redundancy.sh bench/mpi_async.sh
+bench_scripts += bench/mpi_heat2d.sh bench/mpi_safepoint.sh bench/mpi_restart.sh bench/mpi_memory.sh bench/mpi_piggyback.sh bench/mpi_logging.sh bench/mpi_redundancy.sh bench/mpi_async.sh bench/mpi_recovery.sh
 bench_parts += bench/mpi_heat2d bench/mpi_safepoint bench/mpi_restart bench/mpi_read \
 	bench/mpi_memory_belay bench/mpi_memory_plain bench/mpi_piggyback bench/mpi_wildcard bench/mpi_redundancy bench/mpi_async
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # second.sh DIR - the tests on a second platform: Debian 13 (Open MPI 5 with ULFM, HDF5 1.14, gcc 14) in a chroot that is made in
-# DIR if it is not there.  Needs root and a Debian mirror.  `make check-ulfm` calls it; SUITE=trixie and MIRROR=... say others.
+# DIR if it is not there.  Needs root and a Debian mirror.  `make check-ulfm` calls it; SUITE=trixie and MIRROR=... say others;
+# TESTS="tests/..." says which tests, else all.
 set -eu
 source=$(cd "${0%/*}/.." && pwd)
 root=${1:?usage: second.sh DIR}
@@ -35,10 +36,10 @@ rm -rf "$root/root/belay"
 mkdir -p "$root/root/belay"
 (cd "$source" && git ls-files -z | xargs -0 tar -cf -) | tar -xf - -C "$root/root/belay"
 # Open MPI 5 tries every interface for TCP, and complains where one leads nowhere.
-chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C OMPI_MCA_btl_tcp_if_include=lo sh -c '
+chroot "$root" env -i ${TESTS:+"TESTS=$TESTS"} PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C OMPI_MCA_btl_tcp_if_include=lo sh -c '
     cd /root/belay && ./autogen.sh >autogen.log 2>&1 || { cat autogen.log; exit 1; }
     mkdir build && cd build && ../configure --quiet && make -j"$(nproc)" >build.log 2>&1 || { tail -n 60 build.log; exit 1; }
-    make check; status=$?
+    make check ${TESTS:+"TESTS=$TESTS"}; status=$?
     for result in $(grep -lE "^:test-result: (FAIL|ERROR|XPASS)" $(find . -name "*.trs")); do
         echo "-- ${result%.trs}"
         grep -A20 -E "^FAILED|^\[  FAILED|rror:" "${result%.trs}.log" | head -60
