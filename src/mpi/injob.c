@@ -50,6 +50,7 @@ static struct injob {
     int argc;
     char **argv;
     timer_t watchdog;
+    int watched;             /* it is there */
 } job = { .all = MPI_COMM_NULL };
 
 unsigned bl_injob_recoveries(void)
@@ -282,13 +283,13 @@ static void abandon(void)
 typedef struct place { int role, ranks; } place;
 
 /* The k-th rank that nobody has gets the k-th spare.  Number of ranks that stay without; *mine gets what this process is. */
-static int assign(const place *of, int processes, int me, int *mine)
+static int assign(const place *of, int processes, int me, uint8_t *taken, int *mine)
 {
     int next = 0, missing = 0;
+    for (int p = 0; p < processes; p++)
+        if (of[p].role != SPARE) taken[of[p].role] = 1;
     for (int rank = 0; rank < job.ranks; rank++) {
-        int taken = 0;
-        for (int p = 0; p < processes && !taken; p++) taken = of[p].role == rank;
-        if (taken) continue;
+        if (taken[rank]) continue;
         while (next < processes && of[next].role != SPARE) next++;
         if (next == processes) {
             missing++;
@@ -313,7 +314,10 @@ static int settle(MPI_Comm alive, int *role, MPI_Comm *world, int *too_few)
     if (flag && PMPI_Allgather(&mine, 2, MPI_INT, of, 2, MPI_INT, alive) != MPI_SUCCESS) flag = 0;
     for (int p = 0; flag && p < processes; p++)
         if (of[p].ranks > job.ranks) job.ranks = of[p].ranks;
-    if (flag) missing = assign(of, processes, me, role);
+    uint8_t *taken = calloc((size_t)job.ranks + 1, 1); /* every process has heard of the same number */
+    if (!taken) flag = 0;
+    if (flag) missing = assign(of, processes, me, taken, role);
+    free(taken);
     free(of);
     if (flag && !missing && PMPI_Comm_split(alive, *role == SPARE ? MPI_UNDEFINED : 0, *role, world) != MPI_SUCCESS) flag = 0;
     if (!flag) MPIX_Comm_revoke(alive); /* who still waits in one of these calls comes out */
@@ -326,7 +330,7 @@ static void given_up(const char *why) __attribute__((noreturn));
 static void given_up(const char *why)
 {
     int me = 0;
-    PMPI_Comm_rank(job.all, &me);
+    if (job.all != MPI_COMM_NULL) PMPI_Comm_rank(job.all, &me);
     if (me < SAYERS) bl_say("%s", why);
     else nanosleep(&(struct timespec){ .tv_nsec = 500000000 }, NULL); /* time to say it before all are ended */
     PMPI_Abort(MPI_COMM_WORLD, 1);
@@ -386,7 +390,8 @@ static void watch_over(int seconds)
 {
     struct itimerspec when = { .it_value = { .tv_sec = seconds } };
     struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL };
-    if (job.watchdog || !timer_create(CLOCK_MONOTONIC, &event, &job.watchdog)) timer_settime(job.watchdog, 0, &when, NULL);
+    if (!job.watched) job.watched = !timer_create(CLOCK_MONOTONIC, &event, &job.watchdog);
+    if (job.watched) timer_settime(job.watchdog, 0, &when, NULL);
 }
 
 /* Every process that lives comes here, ranks and spares. */
@@ -426,6 +431,7 @@ static void rebuild(void)
 void bl_injob_go_back(void)
 {
     job.busy = 1;
+    if (job.all == MPI_COMM_NULL) given_up("a rank has died while the others were starting");
     watch_over(STUCK_S);
     revoke_all();
     if (!job.inside) given_up("a rank has died, and the program does not run in belay_main, to which the others could go back: the job has to be started again");
@@ -572,15 +578,18 @@ BELAY_API int MPI_Comm_get_attr(MPI_Comm comm, int comm_keyval, void *attribute_
 BELAY_API int MPI_Comm_set_errhandler(MPI_Comm comm, MPI_Errhandler errhandler)
 {
     bl_comm *c = bl_rt.on && bl_rt.errors ? bl_comm_of(bl_now(comm)) : NULL;
-    if (!c) return PMPI_Comm_set_errhandler(bl_now(comm), errhandler);
-    c->handler = errhandler;
-    return MPI_SUCCESS;
+    int rc = PMPI_Comm_set_errhandler(bl_now(comm), errhandler);
+    if (!c || rc) return rc;
+    PMPI_Comm_get_errhandler(c->handle, &c->handler); /* a reference of ours: the program may free it now */
+    return PMPI_Comm_set_errhandler(c->handle, bl_rt.errors);
 }
 
 BELAY_API int MPI_Comm_get_errhandler(MPI_Comm comm, MPI_Errhandler *errhandler)
 {
     bl_comm *c = bl_rt.on && bl_rt.errors ? bl_comm_of(bl_now(comm)) : NULL;
     if (!c) return PMPI_Comm_get_errhandler(bl_now(comm), errhandler);
-    *errhandler = c->handler ? c->handler : MPI_ERRORS_ARE_FATAL;
-    return MPI_SUCCESS;
+    PMPI_Comm_set_errhandler(c->handle, c->handler ? c->handler : MPI_ERRORS_ARE_FATAL);
+    int rc = PMPI_Comm_get_errhandler(c->handle, errhandler); /* a reference of the program's */
+    PMPI_Comm_set_errhandler(c->handle, bl_rt.errors);
+    return rc;
 }
