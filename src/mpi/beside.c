@@ -300,11 +300,7 @@ int bl_beside_init(bl_error *err)
 
 static void stop(void)
 {
-    for (unsigned i = 0; i < POSTED; i++) {
-        PMPI_Cancel(&beside.arriving[i]);
-        PMPI_Wait(&beside.arriving[i], MPI_STATUS_IGNORE);
-        PMPI_Request_free(&beside.arriving[i]);
-    }
+    bl_requests_withdraw(POSTED, beside.arriving);
     beside.posted = 0;
     bl_comm_disown(&beside.comm);
 }

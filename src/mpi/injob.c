@@ -6,7 +6,6 @@
  */
 #include "config.h"
 
-#include <inttypes.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,7 +18,6 @@
 
 #include "mpi/carry.h"
 #include "mpi/checkpoint.h"
-#include "mpi/depend.h"
 #include "mpi/log.h"
 #include "mpi/redundancy.h"
 #include "mpi/ride.h"
@@ -84,7 +82,6 @@ int bl_injob_spawned(void)
 }
 
 /* --- the program, again and again --- */
-
 
 /* Programs take their arguments apart. */
 static char **copy_of(int argc, char *const *argv)

@@ -374,6 +374,15 @@ int bl_scratch_grow(int count)
     return 0;
 }
 
+void bl_requests_withdraw(unsigned count, MPI_Request *posted)
+{
+    for (unsigned i = 0; i < count; i++) {
+        PMPI_Cancel(&posted[i]);
+        PMPI_Wait(&posted[i], MPI_STATUS_IGNORE);
+        PMPI_Request_free(&posted[i]);
+    }
+}
+
 /* Of the program, when its communicators are revoked: 1: MPI has still got it. */
 static int still_mpis(bl_request *r)
 {

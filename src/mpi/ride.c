@@ -322,11 +322,7 @@ int bl_ride_init(bl_error *err)
 
 static void stop(void)
 {
-    for (unsigned i = 0; i < POSTED; i++) {
-        PMPI_Cancel(&ride.arriving[i]);
-        PMPI_Wait(&ride.arriving[i], MPI_STATUS_IGNORE);
-        PMPI_Request_free(&ride.arriving[i]);
-    }
+    bl_requests_withdraw(POSTED, ride.arriving);
     ride.posted = 0;
     bl_comm_disown(&ride.comm);
 }

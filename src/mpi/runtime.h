@@ -324,6 +324,7 @@ MPI_Info bl_info_kept(MPI_Info info);                /* without what would void 
 void bl_info_done(MPI_Info kept, MPI_Info info);
 
 /* --- requests (requests.c) --- */
+void bl_requests_withdraw(unsigned count, MPI_Request *posted); /* persistent receives of ours */
 void bl_request_vanished(MPI_Request handle); /* MPI has taken it, and a rank is dead */
 void bl_requests_abandon(void);              /* when all communicators are revoked: MPI has nothing of the program's memory any more */
 void bl_request_enter(uint64_t key, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,

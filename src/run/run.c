@@ -210,9 +210,11 @@ static int went_on(supervisor *s, const bl_watch *w, bl_postmortem *p, int *stat
         p->died_ns = w->ended_ns;
     }
     if (after_death(s, w, p, status)) return end_watch(s);
-    if (bl_store_join(s->store, w->next, &err)) {
-        *status = err.code == BELAY_ERR_STALE ? 0 : fail(s, &err);
-        if (err.code != BELAY_ERR_STALE) return end_watch(s);
+    int rc = bl_store_join(s->store, w->next, &err);
+    if (rc == BELAY_ERR_STALE) return 0; /* another has been begun meanwhile, which will be seen next */
+    if (rc) {
+        *status = fail(s, &err);
+        return end_watch(s);
     }
     s->restarts++;
     s->injob = 1;

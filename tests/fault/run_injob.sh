@@ -100,6 +100,17 @@ for many in 1 2; do
     check "spare-$many: nobody is left" processes_left
 done
 
+# A rank that neither dies nor goes on: the others cannot without it, so after 15 s all is started again.
+begin_run stuck --spares 1 --stable process --every 20 --kill 2@step=300 "$heat2d" --size 512 --steps 500 --quiet
+wait_for 20 says 'checkpoint 1 at' || fail "stuck: no checkpoint"
+kill -STOP "$(od -An -td4 -j 64 -N 4 "$scratch/stuck/rank-00003/live-0000" | tr -d ' ')"
+kill -9 "$(od -An -td4 -j 64 -N 4 "$scratch/stuck/rank-00001/live-0000" | tr -d ' ')"
+finish
+check "stuck: exit status 0" ended 0
+check "stuck: it was ended to be started again" says 'have not gone on in the job for 15 s'
+check "stuck: it was started again, once or twice" says 'relaunching (restart'
+check "stuck: nobody is left, the stopped rank neither" processes_left
+
 # A plain mpirun, without `belay run`.
 flags="--with-ft ulfm --prtemca state_base_recoverable 1 --mca async_mpi_finalize 1 --mca pml ob1 --oversubscribe"
 BELAY_SPARES=1 BELAY_DIR=$scratch/plain BELAY_EVERY=5 BELAY_STABLE=process BELAY_KILL=2@step=23
