@@ -26,7 +26,7 @@ void heat2d_steps(void *plate_of_both, int steps);
 #ifndef PLAIN
 void *heat2d_plate(int size)
 {
-    plate *p = malloc(sizeof *p);
+    plate *p = calloc(1, sizeof *p);
     if (!p) MPI_Abort(MPI_COMM_WORLD, 1);
     set_up(p, size);
     ignite(p);

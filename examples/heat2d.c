@@ -15,6 +15,8 @@
 #ifdef WITHOUT_BELAY
 #define belay_protect_array(name, data, dims, shape, type) ((void)(shape))
 #define belay_protect(name, data, count, type) ((void)0)
+#define belay_part(name, whole, offset, first, count) ((void)(whole), (void)(offset), (void)(first), (void)(count))
+#define belay_main(program, argc, argv) program(argc, argv)
 #define belay_recover(status) ((void)0)
 #define belay_checkpoint(status) ((void)0)
 #else

@@ -549,7 +549,7 @@ static void print_relaunch(const bl_story *story)
 {
     uint32_t low = UINT32_MAX, high = 0;
     if (logged(story)) {
-        printf("Recovery is by relaunch: every rank restarts at its own newest checkpoint.\n");
+        printf("In a recovery every rank restarts at its own newest checkpoint.\n");
         return;
     }
     for (uint32_t rank = 0; rank < story->ranks; rank++) {
@@ -557,7 +557,7 @@ static void print_relaunch(const bl_story *story)
         low = number < low ? number : low;
         high = number > high ? number : high;
     }
-    printf("Recovery is by relaunch: every rank restarts");
+    printf("In a recovery every rank restarts");
     if (high == 0)
         printf(" at the start");
     else if (low == high)
