@@ -58,7 +58,11 @@ static void reap(void)
 {
     for (int done = 1; beside.oldest;) {
         loose *l = beside.oldest;
-        PMPI_Test(&l->request, &done, MPI_STATUS_IGNORE);
+        uint8_t completing = bl_rt.completing, hurt = bl_rt.hurt;
+        bl_rt.completing |= bl_rt.local;
+        if (PMPI_Test(&l->request, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS) done = 1; /* a rank is dead: others will say so */
+        bl_rt.completing = completing;
+        if (bl_rt.local) bl_rt.hurt = hurt;
         if (!done) return;
         beside.oldest = l->next;
         bl_room_give(&l->room);
@@ -82,7 +86,11 @@ int bl_loose_send(bl_room *room, const void *at, int count, MPI_Datatype type, i
     if (l == beside.free) beside.free = l->next;
     *l = (loose){ .room = *room };
     room->at = NULL;
+    uint8_t completing = bl_rt.completing, hurt = bl_rt.hurt;
+    bl_rt.completing |= bl_rt.local;
     int rc = PMPI_Isend(at, count, type, dest, tag, comm, &l->request);
+    bl_rt.completing = completing;
+    if (bl_rt.local) bl_rt.hurt = hurt;
     if (rc) { /* the memory is left alone: MPI may or may not have it */
         l->next = beside.free;
         beside.free = l;

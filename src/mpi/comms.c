@@ -25,6 +25,13 @@ static int grow(void **array, unsigned *room, size_t element)
 
 /* All members of a communicator take part in making it, and make those with the same members in the same order; so
  * (members, how many of them there were before) names it, on every member alike and again after a restart. */
+static uint64_t made_before(uint64_t members)
+{
+    for (unsigned i = 0; i < bl_rt.series_count; i++)
+        if (bl_rt.series[i].members == members) return bl_rt.series[i].made;
+    return 0;
+}
+
 static uint64_t next_in_series(uint64_t members)
 {
     for (unsigned i = 0; i < bl_rt.series_count; i++)
@@ -65,6 +72,27 @@ static int has_foreign(const int *world, int size)
     for (int i = 0; world && i < size; i++)
         if (world[i] < 0) return 1;
     return 0;
+}
+
+/* The first communicator of all ranks is MPI_COMM_WORLD itself, with an id a person recognises. */
+static uint64_t id_of(uint64_t members, uint64_t nth)
+{
+    return nth == 1 && members == WORLD_ID ? WORLD_ID : hash_sides(members, nth);
+}
+
+static uint64_t members_as(const int *world, int size)
+{
+    int i = 0;
+    while (world && i < size && world[i] == i) i++;
+    if (!world || (i == size && size == bl_rt.ranks)) return WORLD_ID;
+    uint64_t members = hash_ranks(world, size);
+    return members > WORLD_ID ? members : members + 2;
+}
+
+uint64_t bl_comm_next_id(const int *world, int size)
+{
+    uint64_t members = members_as(world, size);
+    return id_of(members, made_before(members) + 1);
 }
 
 static MPI_Comm shadow_of = MPI_COMM_NULL; /* whose shadow is being registered */
@@ -147,9 +175,7 @@ static int give_id(bl_comm *c, uint64_t origin)
         bl_rt.refused = "out of memory for communicators";
         return -1;
     }
-    /* The first communicator of all ranks is MPI_COMM_WORLD itself, with an id a person recognises. */
-    if (nth == 1 && c->members == WORLD_ID && !origin) c->id = WORLD_ID;
-    else c->id = hash_sides(origin ? hash_sides(c->members, origin) : c->members, nth);
+    c->id = origin ? hash_sides(hash_sides(c->members, origin), nth) : id_of(c->members, nth);
     c->collective = collective_row(c->id, (uint32_t)c->size);
     return 0;
 }
@@ -171,6 +197,7 @@ static bl_comm *register_comm(MPI_Comm handle, uint64_t origin)
     bl_comm *c = room_for_one() ? calloc(1, sizeof *c) : NULL;
     if (!c) return NULL;
     c->handle = handle;
+    c->before = MPI_COMM_NULL;
     c->members = members_of(c, handle);
     c->foreign = has_foreign(c->world, c->peers) || has_foreign(c->local, c->size);
     if (give_id(c, origin)) {
@@ -208,7 +235,8 @@ static void give_shadow(bl_comm *c)
 {
     MPI_Comm handle;
     if (!c || c->local || bl_rt.settings.logging == BL_LOGGING_NONE) return;
-    PMPI_Comm_dup(c->handle, &handle);
+    if (bl_rejoining && c->size > 1) handle = bl_local_comm_of(bl_comm_next_id(c->world, c->size));
+    else PMPI_Comm_dup(c->handle, &handle);
     PMPI_Comm_set_errhandler(handle, ours());
     shadow_of = c->handle;
     c->shadow = register_comm(handle, 0);
@@ -252,7 +280,7 @@ bl_comm *bl_comm_copied(MPI_Comm parent)
     const bl_comm *p = bl_comm_of(parent);
     bl_comm *c = p ? calloc(1, sizeof *c) : NULL;
     if (!c) return NULL;
-    *c = (bl_comm){ .handle = MPI_COMM_NULL, .members = p->members, .size = p->size, .peers = p->peers,
+    *c = (bl_comm){ .handle = MPI_COMM_NULL, .before = MPI_COMM_NULL, .members = p->members, .size = p->size, .peers = p->peers,
                     .foreign = p->foreign };
     if (p->world) c->world = copy_of(p->world, p->peers);
     if (p->local) c->local = copy_of(p->local, p->size);
@@ -275,6 +303,22 @@ void bl_comm_named(bl_comm *c, MPI_Comm handle)
     destroy(c);
 }
 
+MPI_Comm bl_comm_moved(MPI_Comm comm)
+{
+    for (unsigned i = 0; i < bl_rt.comms; i++)
+        if (bl_rt.comm[i]->before == comm && comm != MPI_COMM_NULL) return bl_rt.comm[i]->handle;
+    return comm;
+}
+
+void bl_comm_moves(bl_comm *c, MPI_Comm handle)
+{
+    if (c->before == MPI_COMM_NULL && !c->freed) c->before = c->handle;
+    c->handle = handle;
+    memset(bl_rt.comm_way, 0, sizeof bl_rt.comm_way);
+    memset(bl_rt.way, 0, sizeof bl_rt.way);
+    bl_rt.moved = 1;
+}
+
 /* A receive from anybody has to translate its source when it completes, be the communicator freed or not. */
 static void destroy_unwanted(void)
 {
@@ -295,6 +339,12 @@ void bl_comm_freed(MPI_Comm handle)
     for (unsigned i = 0; i < bl_rt.comms; i++) {
         bl_comm *c = bl_rt.comm[i];
         if (c->handle != handle) continue;
+        if (bl_rt.local) {
+            c->freed = 1;
+            c->before = MPI_COMM_NULL;
+            if (c->collective) c->collective->freed = 1;
+            return;
+        }
         if (bl_rt.freed_comms == bl_rt.freed_room &&
             grow((void **)&bl_rt.freed_comm, &bl_rt.freed_room, sizeof *bl_rt.freed_comm)) {
             bl_rt.refused = "out of memory for communicators";

@@ -19,14 +19,17 @@ typedef struct lane {        /* of one peer on one communicator, in the order se
 
 uint64_t bl_feed_left, bl_feed_repeats;
 
-static struct feed {
+typedef struct feed {
     lane *in[BUCKETS], *out[BUCKETS];
     uint64_t *until;         /* [channel_slots] messages up to this one are not sent again */
     uint64_t *logged;        /* [channel_slots] and up to this one they are in our journal, or were */
     uint64_t *next;          /* [channel_slots] that has to come next, while they are loaded */
     uint64_t left, repeats;  /* until the first safe point: what will be left */
     bl_journal_reader **reader; /* [ranks] what the messages point into */
-} feed;
+    bl_journal_reader **again;  /* [ranks] the same of those that were loaded again; NULL: none were */
+    uint64_t now_left, now_repeats; /* while it is aside: bl_feed_left, bl_feed_repeats */
+} feed_state;
+static feed_state feed, aside;
 
 static lane *lane_of(lane **table, uint64_t comm, int world, int make)
 {
@@ -54,6 +57,18 @@ static int add(lane **table, uint64_t comm, int world, const bl_fed *fed)
     if (!l) return -1;
     l->message[l->count++] = *fed;
     return 0;
+}
+
+static void free_lanes(lane **table)
+{
+    for (unsigned i = 0; i < BUCKETS; i++)
+        while (table[i]) {
+            lane *next = table[i]->chain;
+            for (size_t k = 0; k < table[i]->count; k++) free(table[i]->message[k].own);
+            free(table[i]->message);
+            free(table[i]);
+            table[i] = next;
+        }
 }
 
 /* --- loading --- */
@@ -168,6 +183,56 @@ int bl_feed_load(bl_error *err)
     return rc;
 }
 
+static void close_readers(bl_journal_reader **reader)
+{
+    for (int r = 0; reader && r < bl_rt.ranks; r++)
+        if (reader[r]) bl_journal_read_close(reader[r]);
+    free(reader);
+}
+
+/* On a communicator of this rank alone messages are not lost. */
+static int is_own(uint64_t id)
+{
+    for (unsigned i = 0; i < bl_rt.comms; i++)
+        if (bl_rt.comm[i]->id == id) return bl_rt.comm[i]->size == 1;
+    return 0;
+}
+
+int bl_feed_reload(bl_error *err)
+{
+    free_lanes(feed.in);
+    close_readers(feed.again);
+    bl_feed_left = 0;
+    feed.again = calloc((size_t)bl_rt.ranks, sizeof *feed.again);
+    feed.next = calloc(bl_rt.live.header->channel_slots, sizeof *feed.next);
+    int rc = feed.again && feed.next ? BELAY_OK : out_of_memory(err), more;
+    for (int from = 0; rc == BELAY_OK && from < bl_rt.ranks; from++) {
+        bl_record r;
+        const char *payload;
+        rc = bl_journal_read_open(bl_rt.store, (uint32_t)from, "sent", &feed.again[from], err);
+        while (rc == BELAY_OK && (more = bl_journal_next(feed.again[from], &r, &payload, err)) != 0) {
+            if (more < 0) rc = err->code;
+            else if (r.kind == BL_EVENT_SENT && r.c == bl_rt.rank && !is_own(r.a))
+                rc = load_received(&r, from, &(bl_fed){ .number = r.b, .tag = r.d, .bytes = payload_bytes(&r), .data = payload }, err);
+        }
+        if (rc == BELAY_ERR_NONE) rc = BELAY_OK;
+    }
+    free(feed.next);
+    feed.next = NULL;
+    return rc;
+}
+
+void bl_feed_exchange(void)
+{
+    feed_state other = aside;
+    aside = feed;
+    aside.now_left = bl_feed_left;
+    aside.now_repeats = bl_feed_repeats;
+    feed = other;
+    bl_feed_left = feed.now_left;
+    bl_feed_repeats = feed.now_repeats;
+}
+
 uint64_t *bl_feed_until(void)
 {
     size_t bytes = sizeof *feed.until * bl_rt.live.header->channel_slots;
@@ -238,23 +303,25 @@ static int complete(bl_error *err)
     return BELAY_OK;
 }
 
-int bl_feed_agree(bl_error *err)
+int bl_feed_agree(MPI_Comm comm, int sends_again, bl_error *err)
 {
     size_t n = (size_t)bl_rt.ranks;
     int *room = calloc(6 * n, sizeof *room), rc = BELAY_OK;
     delivered *mine = room ? gather(room, err) : NULL, *theirs = NULL;
     if (!mine) return out_of_memory(err);
     int *counts = room, *others = room + n, *bytes = room + 2 * n, *at = room + 3 * n, *their_bytes = room + 4 * n, *their_at = room + 5 * n;
-    PMPI_Alltoall(counts, 1, MPI_INT, others, 1, MPI_INT, bl_rt.private_comm);
+    if (PMPI_Alltoall(counts, 1, MPI_INT, others, 1, MPI_INT, comm) != MPI_SUCCESS) rc = bl_fail(err, BELAY_ERR_SYSTEM, "a rank has died");
+    if (rc) memset(others, 0, n * sizeof *others);
     places(counts, bytes, at);
     places(others, their_bytes, their_at);
     theirs = malloc((size_t)their_at[n - 1] + (size_t)their_bytes[n - 1] + 1);
     if (!theirs) rc = out_of_memory(err);
-    else PMPI_Alltoallv(mine, bytes, at, MPI_BYTE, theirs, their_bytes, their_at, MPI_BYTE, bl_rt.private_comm);
+    if (rc == BELAY_OK && PMPI_Alltoallv(mine, bytes, at, MPI_BYTE, theirs, their_bytes, their_at, MPI_BYTE, comm) != MPI_SUCCESS)
+        rc = bl_fail(err, BELAY_ERR_SYSTEM, "a rank has died");
     const delivered *d = theirs;
-    for (int r = 0; rc == BELAY_OK && r < bl_rt.ranks; r++)
+    for (int r = 0; sends_again && rc == BELAY_OK && r < bl_rt.ranks; r++)
         for (int k = 0; rc == BELAY_OK && k < others[r]; k++) rc = note_delivered(d++, r, err);
-    if (rc == BELAY_OK) rc = complete(err);
+    if (sends_again && rc == BELAY_OK) rc = complete(err);
     free(room);
     free(mine);
     free(theirs);
@@ -344,23 +411,10 @@ const bl_fed *bl_feed_sent(const bl_live_slot *slot, uint64_t number)
     return NULL;
 }
 
-static void free_lanes(lane **table)
+void bl_feed_forget(void)
 {
-    for (unsigned i = 0; i < BUCKETS; i++)
-        while (table[i]) {
-            lane *next = table[i]->chain;
-            for (size_t k = 0; k < table[i]->count; k++) free(table[i]->message[k].own);
-            free(table[i]->message);
-            free(table[i]);
-            table[i] = next;
-        }
-}
-
-void bl_feed_free(void)
-{
-    for (int r = 0; feed.reader && r < bl_rt.ranks; r++)
-        if (feed.reader[r]) bl_journal_read_close(feed.reader[r]);
-    free(feed.reader);
+    close_readers(feed.reader);
+    close_readers(feed.again);
     free(feed.until);
     free(feed.logged);
     free(feed.next);
@@ -368,4 +422,11 @@ void bl_feed_free(void)
     free_lanes(feed.out);
     memset(&feed, 0, sizeof feed);
     bl_feed_left = bl_feed_repeats = 0;
+}
+
+void bl_feed_free(void)
+{
+    bl_feed_forget();
+    bl_feed_exchange();
+    bl_feed_forget();
 }

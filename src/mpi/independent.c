@@ -142,7 +142,7 @@ int bl_independent_choose(bl_error *err)
     if (rc) return rc;
     bl_rt.checkpoint = mine;
     if (bl_rt.restore) bl_rt.compute_base_s = bl_rt.compute_s = bl_rt.restore->compute_s;
-    PMPI_Barrier(bl_rt.private_comm);
+    if (!bl_rejoining) PMPI_Barrier(bl_rt.private_comm);
     return BELAY_OK;
 }
 

@@ -190,6 +190,49 @@ static void find_shared_request(void)
     PMPI_Waitall(2, handle, MPI_STATUSES_IGNORE);
 }
 
+static int begin_together(const char *supervised, bl_error *err)
+{
+    opening o;
+    memset(&o, 0, sizeof o);
+    bl_comm_own(bl_rt.world, &bl_rt.private_comm);
+    if (bl_rt.rank == 0) prepare(&o, supervised);
+    PMPI_Bcast(&o, (int)sizeof o, MPI_BYTE, 0, bl_rt.private_comm);
+    if (o.rc) {
+        if (bl_rt.rank == 0) {
+            bl_fail(err, o.rc, "%s", o.text);
+            bl_end_job(err);
+        }
+        PMPI_Barrier(bl_rt.private_comm); /* rank 0 ends the job */
+    }
+    bl_rt.incarnation = o.incarnation;
+    bl_rt.next_checkpoint = o.next_checkpoint;
+    bl_rt.fired = o.fired;
+    bl_injob_began(o.incarnation);
+    int rc = join_job(&o, err);
+    return rc ? rc : set_up(err);
+}
+
+/* In the place of a rank that has died, while the others stay where they are: everything is there already.  Collective with them, by
+ * what local.h has them do together. */
+static int begin_alone(const char *supervised, bl_error *err)
+{
+    uint32_t highest = 0;
+    bl_rejoining = 1;
+    bl_rt.completing = 1;
+    if (!bl_local_meet(bl_rt.world, 0)) bl_injob_go_back();
+    bl_local_adopt();
+    int rc = bl_store_open(bl_rt.settings.dir, stable(), &bl_rt.store, err);
+    if (rc == BELAY_OK) rc = bl_store_join(bl_rt.store, bl_rt.incarnation, err);
+    if (rc == BELAY_OK) rc = bl_store_highest(bl_rt.store, &highest, err);
+    bl_rt.next_checkpoint = highest + 1;
+    if (rc == BELAY_OK) bl_rt.fired = fired(supervised);
+    if (rc == BELAY_OK) rc = set_up(err);
+    if (rc) bl_local_refuse(err->text);
+    bl_local_rejoin(err);
+    bl_rt.completing = bl_rt.hurt = 0;
+    return BELAY_OK;
+}
+
 /* After PMPI_Init.  Collective; on any error the job ends here with its reason, since running on unprotected would
  * show only when it is too late. */
 void bl_begin(void)
@@ -207,8 +250,6 @@ void bl_begin(void)
     }
     const char *supervised = getenv("BELAY_INCARNATION");
     bl_error err = { 0, "" };
-    opening o;
-    memset(&o, 0, sizeof o);
     bl_rt.supervised = supervised != NULL;
     PMPI_Query_thread(&bl_rt.thread_level);
     listen_for_stop(); /* before set_up makes the live table: whoever sees it may send the request; and a spare may get it */
@@ -219,22 +260,8 @@ void bl_begin(void)
     }
     PMPI_Comm_rank(bl_rt.world, &bl_rt.rank);
     PMPI_Comm_size(bl_rt.world, &bl_rt.ranks);
-    bl_comm_own(bl_rt.world, &bl_rt.private_comm);
-    if (bl_rt.rank == 0) prepare(&o, supervised);
-    PMPI_Bcast(&o, (int)sizeof o, MPI_BYTE, 0, bl_rt.private_comm);
-    if (o.rc) {
-        if (bl_rt.rank == 0) {
-            bl_fail(&err, o.rc, "%s", o.text);
-            bl_end_job(&err);
-        }
-        PMPI_Barrier(bl_rt.private_comm); /* rank 0 ends the job */
-    }
-    bl_rt.incarnation = o.incarnation;
-    bl_rt.next_checkpoint = o.next_checkpoint;
-    bl_rt.fired = o.fired;
-    bl_injob_began(o.incarnation);
-    int rc = join_job(&o, &err);
-    if (rc == BELAY_OK) rc = set_up(&err);
+    bl_rt.local = bl_injob_active() && bl_rt.settings.logging == BL_LOGGING_PESSIMISTIC;
+    int rc = bl_injob_alone() ? begin_alone(supervised, &err) : begin_together(supervised, &err);
     if (rc == BELAY_OK && bl_rt.thread_level == MPI_THREAD_MULTIPLE) rc = bl_threads_init(&err);
     if (rc) bl_end_job(&err);
     bl_inject_arm();
@@ -244,7 +271,7 @@ void bl_begin(void)
     listening = 1;
     bl_rt.on = 1;
     bl_rt.locked = bl_rt.thread_level == MPI_THREAD_MULTIPLE;
-    PMPI_Allreduce(&bl_rt.locked, &bl_rt.several, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
+    if (!bl_rejoining) PMPI_Allreduce(&bl_rt.locked, &bl_rt.several, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
     bl_rt.counting = bl_rt.locked ? BL_COUNTING_LOCKED : BL_COUNTING_ALONE;
     if (bl_rt.piggyback == BL_PIGGYBACK_HEADER || bl_rt.settings.protocol == BL_PROTOCOL_INDUCED) {
         rc = bl_carry_init(&err); /* sets bl_rt.counting */
@@ -284,8 +311,11 @@ static void finish(void)
     bl_rt.live.header->state = BL_LIVE_FINALIZING;
     bl_point(BL_POINT_finalize);
     if (!bl_settings_alone(&bl_rt.settings)) bl_coordinated_settle();
-    PMPI_Barrier(bl_rt.private_comm);
-    bl_injob_end();
+    do {
+        bl_exposed();
+        PMPI_Barrier(bl_rt.private_comm);
+        if (!bl_rt.hurt) bl_injob_end();
+    } while (bl_mended());
     bl_carry_finish();
     bl_log_finish();
     bl_ride_finish();

@@ -37,6 +37,8 @@ static struct injob {
     int active;              /* a death leads to a recovery */
     int busy;                /* one is going on, or the job is at its end: errors are looked at by who calls MPI */
     unsigned recoveries;
+    int vote;                /* enum vote: of this rank, in a recovery */
+    int alone;               /* this process goes back, or has come, while others stay */
     int knows_first;
     uint32_t first;          /* incarnation of this mpirun */
     MPI_Comm all;            /* ranks and spares that live */
@@ -72,6 +74,19 @@ void bl_injob_began(uint32_t incarnation)
     if (job.knows_first || job.recoveries) return;
     job.knows_first = 1;
     job.first = incarnation;
+}
+
+/* What a rank says in a recovery.  Who can neither stay nor go back alone takes all with it. */
+enum vote { ALL_GO_BACK, GOES_BACK, STAYS };
+
+int bl_injob_alone(void)
+{
+    return job.alone;
+}
+
+int bl_injob_active(void)
+{
+    return job.active;
 }
 
 static const char place_taker[] = "BELAY_TAKES_PLACE"; /* in the environment of a process that was started in a recovery */
@@ -147,6 +162,28 @@ void bl_injob_go_back(void)
     abort(); /* nobody has found a rank dead */
 }
 
+void bl_injob_mend(void)
+{
+    abort();
+}
+
+int bl_injob_is_failure(int code)
+{
+    (void)code;
+    return 0;
+}
+
+void bl_injob_revoke(MPI_Comm comm)
+{
+    (void)comm;
+}
+
+int bl_injob_agree(MPI_Comm comm, int flag)
+{
+    (void)comm;
+    return flag;
+}
+
 #else
 
 enum { SPARE = -1, TAG_OVER = 1, NAP_NS = 1000000, ROUNDS_MOST = 100, SAYERS = 2,
@@ -167,12 +204,22 @@ static void nap(void)
     nanosleep(&(struct timespec){ .tv_nsec = NAP_NS }, NULL);
 }
 
-static int is_failure(int code)
+int bl_injob_is_failure(int code)
 {
     int class = MPI_SUCCESS;
     if (code == MPI_SUCCESS) return 0;
     PMPI_Error_class(code, &class);
     return class == MPIX_ERR_PROC_FAILED || class == MPIX_ERR_PROC_FAILED_PENDING || class == MPIX_ERR_REVOKED;
+}
+
+void bl_injob_revoke(MPI_Comm comm)
+{
+    MPIX_Comm_revoke(comm);
+}
+
+int bl_injob_agree(MPI_Comm comm, int flag)
+{
+    return MPIX_Comm_agree(comm, &flag) == MPI_SUCCESS && flag;
 }
 
 /* Of the ranks: a spare is missed when it is needed. */
@@ -224,7 +271,7 @@ static void fatal(MPI_Comm comm, int code)
 
 static void on_error(MPI_Comm *comm, int *code, ...)
 {
-    if (is_failure(*code) || (!job.busy && a_death_behind_it(*comm))) {
+    if (bl_injob_is_failure(*code) || (!job.busy && a_death_behind_it(*comm))) {
         if (bl_rt.completing) bl_rt.hurt = 1;
         else if (!job.busy) bl_injob_go_back();
         return;
@@ -247,7 +294,7 @@ static void revoke_all(void)
 {
     for (unsigned i = 0; i < bl_rt.owns; i++) MPIX_Comm_revoke(bl_rt.own[i]);
     for (unsigned i = 0; i < bl_rt.comms; i++)
-        if (bl_rt.comm[i]->handle != MPI_COMM_SELF) MPIX_Comm_revoke(bl_rt.comm[i]->handle);
+        if (bl_rt.comm[i]->size > 1 || bl_rt.comm[i]->local) MPIX_Comm_revoke(bl_rt.comm[i]->handle);
     if (bl_rt.world != MPI_COMM_NULL && bl_rt.world != MPI_COMM_WORLD) MPIX_Comm_revoke(bl_rt.world);
     MPIX_Comm_revoke(job.all);
 }
@@ -262,6 +309,7 @@ static void abandon(void)
     bl_carry_abandon();
     bl_log_abandon();
     bl_stage_abandon();
+    bl_local_abandon();
     if (bl_rt.drive || (bl_settings_alone(&bl_rt.settings) && bl_rt.owns)) bl_safe_points_free();
     bl_redundancy_free();
     bl_release();
@@ -277,7 +325,7 @@ static void abandon(void)
 
 /* --- who takes which place --- */
 
-typedef struct place { int role, ranks; } place;
+typedef struct place { int role, ranks, vote; } place;
 
 /* The k-th rank that nobody has gets the k-th spare.  Number of ranks that stay without; *mine gets what this process is. */
 static int assign(const place *of, int processes, int me, uint8_t *taken, int *mine)
@@ -298,22 +346,35 @@ static int assign(const place *of, int processes, int me, uint8_t *taken, int *m
     return missing;
 }
 
+/* Does anybody stay, and can all others go back alone? */
+static int is_local(const place *of, int processes)
+{
+    int stay = 0;
+    for (int p = 0; p < processes; p++) {
+        if (of[p].role == SPARE) continue;
+        if (of[p].vote == ALL_GO_BACK) return 0;
+        stay |= of[p].vote == STAYS;
+    }
+    return stay;
+}
+
 /* Among those who live, one round; all come to the same: 0: once more.  *too_few: so many ranks nobody is there for. */
 static int settle(MPI_Comm alive, int *role, MPI_Comm *world, int *too_few)
 {
     int processes, me, flag = 1, missing = 0;
     PMPI_Comm_size(alive, &processes);
     PMPI_Comm_rank(alive, &me);
-    place *of = malloc((size_t)processes * sizeof *of), mine = { job.role, job.ranks };
+    place *of = malloc((size_t)processes * sizeof *of), mine = { job.role, job.ranks, job.vote };
     *world = MPI_COMM_NULL;
     *role = job.role;
     if (!of) flag = 0;
-    if (flag && PMPI_Allgather(&mine, 2, MPI_INT, of, 2, MPI_INT, alive) != MPI_SUCCESS) flag = 0;
+    if (flag && PMPI_Allgather(&mine, 3, MPI_INT, of, 3, MPI_INT, alive) != MPI_SUCCESS) flag = 0;
     for (int p = 0; flag && p < processes; p++)
         if (of[p].ranks > job.ranks) job.ranks = of[p].ranks;
     uint8_t *taken = calloc((size_t)job.ranks + 1, 1); /* every process has heard of the same number */
     if (!taken) flag = 0;
     if (flag) missing = assign(of, processes, me, taken, role);
+    if (flag) job.alone = is_local(of, processes);
     free(taken);
     free(of);
     if (flag && !missing && PMPI_Comm_split(alive, *role == SPARE ? MPI_UNDEFINED : 0, *role, world) != MPI_SUCCESS) flag = 0;
@@ -425,23 +486,59 @@ static void rebuild(void)
     given_up("the ranks that live could not agree on who takes the place of the dead");
 }
 
-void bl_injob_go_back(void)
+static void begin_recovery(void)
 {
     job.busy = 1;
+    bl_rt.completing = bl_rt.hurt = 0;
     if (job.all == MPI_COMM_NULL) given_up("a rank has died while the others were starting");
     watch_over(STUCK_S);
     revoke_all();
+}
+
+static void end_recovery(void)
+{
+    job.recoveries++;
+    job.busy = 0;
+    watch_over(0);
+}
+
+/* This rank goes back, as all do, or alone. */
+static void back_to_main(void) __attribute__((noreturn));
+static void back_to_main(void)
+{
     if (!job.inside) given_up("a rank has died, and the program does not run in belay_main, to which the others could go back: the job has to be started again");
+    abandon();
+    bl_rt.world = job.world;
+    end_recovery();
+    longjmp(job.main, 1);
+}
+
+static void get_together(void)
+{
     /* Measured with Open MPI 5.0.7: a process that was started later, and lives, is not woken by what is revoked. */
     if (job.started) given_up("a rank has died again after a process was started in the job to take a place: MPI cannot do that twice, so the job has to be started again");
     bl_point(BL_POINT_detect);
     rebuild();
-    abandon();
-    bl_rt.world = job.world;
-    job.recoveries++;
-    job.busy = 0;
-    watch_over(0);
-    longjmp(job.main, 1);
+}
+
+void bl_injob_go_back(void)
+{
+    begin_recovery();
+    job.vote = bl_local_may_go_back() ? GOES_BACK : ALL_GO_BACK;
+    get_together();
+    back_to_main();
+}
+
+void bl_injob_mend(void)
+{
+    do {
+        begin_recovery();
+        job.vote = bl_local_may_stay() ? STAYS : bl_local_may_go_back() ? GOES_BACK : ALL_GO_BACK;
+        get_together();
+        if (job.vote != STAYS || !job.alone) back_to_main();
+    } while (!bl_local_stay(job.world));
+    job.alone = 0;
+    end_recovery();
 }
 
 /* --- spares --- */
@@ -546,7 +643,7 @@ void bl_injob_end(void)
 {
     int flag = 1, processes, me;
     if (!job.active) return;
-    MPIX_Comm_agree(bl_rt.private_comm, &flag); /* an error leads back */
+    if (MPIX_Comm_agree(bl_rt.private_comm, &flag) != MPI_SUCCESS) return; /* who comes back from an error stays, and is here again */
     job.busy = 1;
     PMPI_Comm_size(job.all, &processes);
     PMPI_Comm_rank(job.all, &me);

@@ -22,6 +22,32 @@ unsigned bl_injob_recoveries(void);     /* since mpirun was started */
 int bl_injob_first_incarnation(uint32_t *incarnation); /* of this mpirun; 0: this process does not know it */
 void bl_injob_began(uint32_t incarnation);
 void bl_injob_go_back(void) __attribute__((noreturn)); /* a rank is dead */
+void bl_injob_mend(void);               /* the same; comes back when this rank stays (local.h), and all is as if nobody had died */
+int bl_injob_alone(void);               /* this process goes back, or has come, while others stay */
+int bl_injob_is_failure(int code);      /* of MPI: a rank is dead, or a communicator revoked */
+void bl_injob_revoke(MPI_Comm comm);
+int bl_injob_agree(MPI_Comm comm, int flag); /* the same on all: everybody has said yes, and nobody has died */
+int bl_injob_active(void);              /* a death leads to a recovery in the job */
+
+/* A call of MPI that a death may break, when this rank may stay in it: bl_exposed before, bl_mended behind, which says whether it was
+ * broken, and has mended all; then `comm` and handles of requests are to be looked up again. */
+static inline void bl_exposed(void)
+{
+    bl_rt.completing = bl_rt.local;
+}
+
+static inline int bl_broken(void)
+{
+    bl_rt.completing = 0;
+    return __builtin_expect(bl_rt.hurt, 0) != 0;
+}
+
+static inline int bl_mended(void)
+{
+    if (!bl_broken()) return 0;
+    bl_injob_mend();
+    return 1;
+}
 void bl_injob_end(void);                /* collective: all have come to the end, and nobody goes back any more */
 
 #endif

@@ -24,6 +24,7 @@
 #ifndef BL_MPI_LOG_H
 #define BL_MPI_LOG_H
 
+#include "mpi/local.h"
 #include "mpi/runtime.h"
 #include "mpi/trees.h"
 #include "store/journal.h"
@@ -42,6 +43,9 @@ void bl_log_lose(void);                          /* for an injected kill: what i
 void bl_log_finish(void);                        /* when all ranks have come to MPI_Finalize, before it */
 void bl_log_abandon(void);                       /* before bl_log_free, in a process that goes back */
 void bl_log_free(void);
+int bl_log_recoverable(void);                    /* all ranks have come to their first safe points: one can go back alone */
+int bl_log_rejoin(bl_error *err);                /* by one that does, at the meeting of local.h: collective; reads all that it needs */
+void bl_log_moves(MPI_Comm comm);                /* by one that stays: the communicator of ours, and nobody has heard anything */
 void bl_log_end_job(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 void bl_log_unsupported(const char *call) __attribute__((noreturn));       /* ends the job: this call cannot be logged */
 void bl_log_unlogged(const char *call);          /* the same once logging has begun; before, `belay replay` cannot repeat it */
@@ -80,7 +84,12 @@ int bl_feed_load_prologue(uint32_t incarnation, bl_error *err); /* the same of t
 uint64_t *bl_feed_until(void);                   /* [channel_slots] a copy, malloc'ed: the last message in our journal */
 void bl_feed_rest(void);                         /* nothing of it until bl_feed_wake */
 void bl_feed_wake(void);
-int bl_feed_agree(bl_error *err);                /* collective: what our receivers' checkpoints hold need not be sent again */
+/* Collective: what our receivers hold need not be sent again.  sends_again: 0: this rank only says what it holds. */
+int bl_feed_agree(MPI_Comm comm, int sends_again, bl_error *err);
+int bl_feed_reload(bl_error *err);               /* what the journals of all hold for us that the program has not received: by nobody
+                                                    is anything appended meanwhile */
+void bl_feed_exchange(void);                     /* what is loaded is put aside, and what was aside is there */
+void bl_feed_forget(void);                       /* what is there, but not what is aside */
 void bl_feed_free(void);
 extern uint64_t bl_feed_left;                    /* messages that are still to be received */
 extern uint64_t bl_feed_repeats;                 /* messages that will still be left out */
@@ -110,6 +119,8 @@ void bl_outcome_log(enum bl_event event, uint64_t clock, int c, int d, const voi
 void bl_outcome_nothing(void);                   /* the call has shown that nothing is there */
 int bl_outcome_behind(void);                     /* the call is one that was made before the death */
 uint64_t bl_outcome_clock(void);                 /* of the checkpoint */
+void bl_outcome_exchange(void);                  /* as bl_feed_exchange */
+void bl_outcome_forget(void);
 
 typedef struct bl_log_tally { uint64_t messages, bytes; } bl_log_tally;
 extern bl_log_tally bl_log_fed, bl_log_repeated; /* received from journals; sent again and found to be the same */
@@ -123,9 +134,18 @@ int bl_log_ready(int count, const MPI_Request *requests); /* one that MPI does n
 void bl_log_request_freed(MPI_Request handle);
 void bl_log_persistent(const void *buf, int count, MPI_Datatype type, int peer, int tag, MPI_Comm comm, enum bl_call call, MPI_Request request);
 void bl_logged_abandon(void);                    /* MPI has none of our memory any more */
+int bl_logged_may_stay(void);                    /* local.h: all that is under way can be had again */
+int bl_logged_match_again(void);                 /* 1; 0: another rank has died */
+int bl_log_ours(MPI_Request handle);              /* it stands for one that MPI has taken */
+int bl_log_taken(MPI_Request handle, MPI_Request *request); /* MPI has, with a dead rank's error: 1: a receive, which gets another handle */
+void bl_log_type_freed(MPI_Datatype type);       /* it is about to be: receives of it may be under way */
 void bl_logged_free(void);
 int bl_log_link(MPI_Comm comm, const char *call, bl_tree_link *link); /* for its collectives; 0: it has none, and need not */
 int bl_log_held(int count, const MPI_Request *requests); /* of a replay: one will never complete */
+
+/* --- a rank that does something again without the others: in a replay, and when it has gone back alone, up to its first safe point --- */
+void bl_log_unknown(void) __attribute__((noreturn)); /* what this call has shown is in no journal */
+int bl_log_comm_again(const char *call, MPI_Comm *newcomm);
 
 /* --- replay.c: `belay replay`, one process that is one rank again, without the others --- */
 extern int bl_replaying;
@@ -142,5 +162,10 @@ void bl_replay_cannot(const char *call) __attribute__((noreturn));
 void bl_replay_differs(const char *text) __attribute__((noreturn));
 void bl_replay_finish(void) __attribute__((noreturn));
 void bl_replay_failed(const bl_error *err) __attribute__((noreturn));
+
+static inline int bl_log_alone(void)
+{
+    return bl_replaying | bl_rejoining;
+}
 
 #endif

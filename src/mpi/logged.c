@@ -10,6 +10,7 @@
 #include "mpi/carry.h"
 #include "mpi/checkpoint.h"
 #include "mpi/depend.h"
+#include "mpi/injob.h"
 #include "mpi/log.h"
 #include "mpi/logging.h"
 #include "mpi/parcel.h"
@@ -30,10 +31,25 @@ typedef struct watched {
     int count, source, tag;  /* source: rank in comm */
     MPI_Datatype type;
     bl_comm *comm;
-    MPI_Status *answer;      /* of a request of ours: what it will say */
+    MPI_Status *answer;      /* `handle` is a request of ours: what it will say */
     uint8_t wild, held, done, told; /* held: not posted yet; done: shown to the program; told: its event is in the journal */
     uint8_t own_type;        /* `type` is a copy */
+    uint8_t sends;           /* one that a death has broken: it is in the journal, so it is sent */
+    uint8_t hashed;          /* what was told has it */
+    int from, with;          /* what was told: rank in comm, tag */
+    uint64_t hash;
 } watched;
+
+/* What a receive was posted with, while this rank may stay: of the last request that had this handle, be it complete or not. */
+typedef struct posting {
+    uint64_t key, clock;     /* key: 0: free */
+    void *buf;
+    MPI_Datatype type;
+    bl_comm *comm;
+    uint64_t hash;
+    int count, source, tag;
+    uint8_t hashed, own_type;
+} posting;
 
 typedef struct persistent {  /* requests of MPI_Send_init and the like */
     struct persistent *next;
@@ -46,6 +62,12 @@ typedef struct persistent {  /* requests of MPI_Send_init and the like */
     int missing;             /* in a replay: started, and never complete */
     MPI_Status status;       /* of a message from a journal */
     bl_room room;            /* where it lands */
+    uint64_t clock, start;   /* of its start; and how many there were before */
+    enum bl_call call;       /* that made it */
+    const bl_comm *of;       /* NULL: to or from nobody, or of this rank alone: it stays */
+    MPI_Comm key_made;       /* the handle of `of` that it was made with */
+    MPI_Request *old;        /* [olds] what it was before a recovery in which this rank stayed: the program may have these handles */
+    unsigned olds;
 } persistent;
 
 typedef struct landing {     /* what rides on a message comes into memory of ours, with its payload: receives that are posted */
@@ -64,8 +86,12 @@ static struct logged {
     unsigned held, swapped;  /* of them */
     persistent *persistent;
     unsigned ready;          /* persistent ones */
+    unsigned olds;           /* of all of them */
+    uint64_t starts;
     landing *landing;        /* [landings] in the order posted */
     unsigned landings, landing_room;
+    posting *posting;        /* [postings] open addressing by key; as many as MPI has had handles */
+    uint32_t postings, posted;
 } lg;
 
 bl_log_tally bl_log_fed, bl_log_repeated;
@@ -146,6 +172,7 @@ static void differs(const bl_live_slot *slot, const char *how)
     char text[160];
     snprintf(text, sizeof text, "message %" PRIu64 " to rank %d, tag %d: %s", slot->sent, slot->peer, slot->tag, how);
     if (bl_replaying) bl_replay_differs(text);
+    if (bl_rejoining) bl_local_refuse(text);
     bl_log_end_job("message %" PRIu64 " to rank %d, tag %d, is not the one that was sent before the failure (%s): what the program does depends on something that is not logged; give random numbers, times and input to belay_nondeterministic",
                    slot->sent, slot->peer, slot->tag, how);
 }
@@ -157,7 +184,7 @@ static int repeat(bl_live_slot *slot, const void *buf, int count, MPI_Datatype t
     bl_feed_repeats -= bl_feed_repeats > 0;
     const bl_fed *was = bl_feed_sent(slot, slot->sent);
     if (!was) { /* only the receiver's checkpoint has it, which may be damaged one day; or all have it, and it was collected */
-        if (!bl_replaying && !bl_feed_was_logged(slot, slot->sent)) append(slot, buf, count, type);
+        if (!bl_log_alone() && !bl_feed_was_logged(slot, slot->sent)) append(slot, buf, count, type);
         return MPI_SUCCESS;
     }
     bl_log_repeated.messages++;
@@ -180,7 +207,7 @@ static int repeat(bl_live_slot *slot, const void *buf, int count, MPI_Datatype t
 /* In a replay everything was sent. */
 static int was_sent(const bl_live_slot *slot)
 {
-    return __builtin_expect(bl_feed_repeats > 0, 0) ? bl_replaying || bl_feed_was_sent(slot) : bl_replaying;
+    return __builtin_expect(bl_feed_repeats > 0, 0) ? bl_log_alone() || bl_feed_was_sent(slot) : bl_log_alone();
 }
 
 typedef int send_call(const void *, int, MPI_Datatype, int, int, MPI_Comm);
@@ -244,7 +271,17 @@ static int send_and_append(const bl_live_slot *slot, isend_call *call, const voi
     int rc = call(buf, count, type, dest, tag, comm, &sending);
     if (rc != MPI_SUCCESS) return rc;
     append(slot, buf, count, type);
-    return PMPI_Wait(&sending, MPI_STATUS_IGNORE);
+    rc = PMPI_Wait(&sending, MPI_STATUS_IGNORE);
+    return bl_mended() ? MPI_SUCCESS : rc;
+}
+
+/* Of one that a death has broken: whoever has not received it takes it out of the journal. */
+static int sent_all_the_same(const bl_live_slot *slot, const void *buf, int count, MPI_Datatype type)
+{
+    bl_rt.hurt = 0;
+    append(slot, buf, count, type);
+    bl_injob_mend();
+    return MPI_SUCCESS;
 }
 
 static int send_it(send_call *call, isend_call *begin, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm)
@@ -256,7 +293,9 @@ static int send_it(send_call *call, isend_call *begin, const void *buf, int coun
     bl_log_before_send();
     slot->sent++;
     int is_long = count > 0 && (uint64_t)bl_layout_of(type)->size * (uint64_t)count >= LONG;
+    bl_exposed();
     int rc = is_long ? send_and_append(slot, begin, buf, count, type, dest, tag, comm) : call(buf, count, type, dest, tag, comm);
+    if (bl_broken()) return sent_all_the_same(slot, buf, count, type);
     if (__builtin_expect(rc != MPI_SUCCESS, 0)) slot->sent--;
     else if (!is_long) append(slot, buf, count, type);
     return rc;
@@ -284,9 +323,18 @@ static int isend_it(isend_call *call, enum bl_call name, const void *buf, int co
     } else if (slot && bl_logging.rides) {
         rc = ship(slot, call, buf, count, type, dest, tag, comm, request);
     } else {
+        bl_comm *c = bl_comm_of(comm);
         bl_log_before_send();
         if (slot) slot->sent++;
+        bl_exposed();
         rc = call(buf, count, type, dest, tag, comm, request);
+        int broken = bl_broken();
+        if (broken && slot) {
+            sent_all_the_same(slot, buf, count, type);
+            comm = c->handle;
+            rc = PMPI_Isend(NULL, 0, MPI_BYTE, MPI_PROC_NULL, 0, comm, request);
+            slot = NULL;
+        }
         if (slot && rc != MPI_SUCCESS) slot->sent--;
         if (slot && rc == MPI_SUCCESS) append(slot, buf, count, type);
     }
@@ -501,6 +549,10 @@ static void tell_match(watched *e, const MPI_Status *s, int hashed)
     }
     bl_outcome_log(BL_EVENT_MATCHED, e->clock, bl_comm_world_rank(e->comm, s->MPI_SOURCE), s->MPI_TAG, &hash, hashed ? sizeof hash : 0);
     e->told = 1;
+    e->from = s->MPI_SOURCE;
+    e->with = s->MPI_TAG;
+    e->hashed = (uint8_t)(hashed != 0);
+    e->hash = hash;
 }
 
 /* Is one posted earlier, which might have been matched with the same message, still open?  One that is complete, though the
@@ -528,18 +580,21 @@ static int receive(void *buf, int count, MPI_Datatype type, int source, int tag,
     uint64_t clock = bl_log_clock();
     enum bl_how how = is_wild(source) || lg.watches || bl_outcome_behind() ? matched(clock, &w) : BL_OPEN;
     int rc;
-    if (bl_replaying && how != BL_KNOWN && is_wild(source)) bl_replay_unknown();
-    if (!feed_one(&w, buf, count, type, comm, s, &rc)) {
-        if (bl_replaying) bl_replay_unknown();
+    if (bl_log_alone() && how != BL_KNOWN && is_wild(source)) bl_log_unknown();
+    while (!feed_one(&w, buf, count, type, comm, s, &rc)) {
+        if (bl_log_alone()) bl_log_unknown();
+        bl_exposed();
         rc = receive_now(buf, count, type, w.source < 0 ? source : rank_in(c, w.source), w.tag, c, s);
+        if (bl_mended()) continue;
         if (rc != MPI_SUCCESS && rc != MPI_ERR_TRUNCATE) return rc;
+        break;
     }
     if (how != BL_KNOWN && (is_wild(source) || lg.watches)) {
         watched e = { .clock = clock, .buf = buf, .count = count, .type = type, .comm = c };
         int open = lg.watches && unsure(c, clock, s->MPI_SOURCE, s->MPI_TAG);
         if (is_wild(source) || open) tell_match(&e, s, open);
     }
-    bl_received(comm, s);
+    bl_received(c->handle, s);
     return rc;
 }
 
@@ -548,9 +603,12 @@ static int receive_from(void *buf, int count, MPI_Datatype type, int source, con
 {
     bl_wanted w = wanted(c, source, TREE_TAG);
     int rc;
-    int there = feed_one(&w, buf, count, type, c->handle, s, &rc);
-    if (!there && bl_replaying) bl_replay_unknown();
-    if (!there) rc = receive_now(buf, count, type, source, TREE_TAG, c, s);
+    while (!feed_one(&w, buf, count, type, c->handle, s, &rc)) {
+        if (bl_log_alone()) bl_log_unknown();
+        bl_exposed();
+        rc = receive_now(buf, count, type, source, TREE_TAG, c, s);
+        if (!bl_mended()) break;
+    }
     if (rc == MPI_SUCCESS) bl_received(c->handle, s);
     return rc;
 }
@@ -639,11 +697,47 @@ static void hold(watched *e, MPI_Request *request)
     watch(e);
 }
 
+static uint32_t home_of(uint64_t key)
+{
+    return (uint32_t)((key * 0x9e3779b97f4a7c15u) >> 32) & (lg.postings - 1);
+}
+
+static posting *posting_of(uint64_t key)
+{
+    uint32_t i = home_of(key);
+    while (lg.posting[i].key && lg.posting[i].key != key) i = (i + 1) & (lg.postings - 1);
+    return &lg.posting[i];
+}
+
+static void more_postings(void)
+{
+    posting *old = lg.posting;
+    uint32_t slots = lg.postings;
+    lg.postings = slots ? 2 * slots : 256;
+    lg.posting = calloc(lg.postings, sizeof *lg.posting);
+    if (!lg.posting) bl_log_end_job("out of memory for requests");
+    for (uint32_t i = 0; i < slots; i++)
+        if (old[i].key) *posting_of(old[i].key) = old[i];
+    free(old);
+}
+
+/* Posted with what its match is known to be. */
+static void note_posting(const watched *e, MPI_Request request, int source, int tag, const bl_wanted *w)
+{
+    if (!bl_rt.local || request == bl_rt.shared) return;
+    if (lg.posted >= lg.postings / 2) more_postings();
+    posting *p = posting_of(bl_request_key(request));
+    lg.posted += p->key == 0;
+    if (p->own_type) free_type(&p->type);
+    *p = (posting){ .key = bl_request_key(request), .clock = e->clock, .buf = e->buf, .type = e->type, .comm = e->comm, .count = e->count,
+                    .source = source, .tag = tag, .hashed = (uint8_t)(w->hashed != 0), .hash = w->hash };
+}
+
 static int post(watched *e, MPI_Comm comm, MPI_Request *request)
 {
     bl_wanted w = wanted(e->comm, e->source, e->tag);
     enum bl_how how = e->wild || lg.watches || bl_outcome_behind() ? matched(e->clock, &w) : BL_OPEN;
-    int rc, waits = how != BL_KNOWN && ((e->wild && (how == BL_NOTHING || bl_replaying)) || has_to_wait(e->comm, e->source, e->tag));
+    int rc, waits = how != BL_KNOWN && ((e->wild && (how == BL_NOTHING || bl_log_alone())) || has_to_wait(e->comm, e->source, e->tag));
     int source = w.source < 0 ? e->source : rank_in(e->comm, w.source);
     MPI_Status s = { 0 };
     if (waits) {
@@ -657,15 +751,19 @@ static int post(watched *e, MPI_Comm comm, MPI_Request *request)
         PMPI_Grequest_complete(*request);
         if (e->wild && how != BL_KNOWN) tell_match(e, &s, 0); /* chosen here */
         bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, s.MPI_SOURCE, s.MPI_TAG, 0);
+        note_posting(e, *request, s.MPI_SOURCE, s.MPI_TAG, &w);
         return MPI_SUCCESS;
     }
-    if (bl_replaying) { /* it never came */
+    if (bl_log_alone()) { /* it never came */
         hold(e, request);
         bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, e->source, e->tag, 0);
         return MPI_SUCCESS;
     }
+    bl_exposed();
     rc = post_receive(e->buf, e->count, e->type, source, w.tag, e->comm, request);
+    if (bl_mended()) return post(e, e->comm->handle, request);
     if (rc) return rc;
+    note_posting(e, *request, source, w.tag, &w);
     e->handle = *request;
     e->told = how == BL_KNOWN;
     e->wild = e->wild && how != BL_KNOWN;
@@ -716,7 +814,7 @@ static void let_go_of_held(void)
             forget(i);
             continue;
         }
-        if (bl_replaying) {
+        if (bl_log_alone()) {
             i++;
             continue;
         }
@@ -730,16 +828,25 @@ static void let_go_of_held(void)
 
 /* --- both ways --- */
 
+static int wait_until_sent(MPI_Request *sending)
+{
+    bl_log_swap(1, sending);
+    MPI_Request handle = *sending;
+    bl_exposed();
+    int rc = PMPI_Wait(sending, MPI_STATUS_IGNORE);
+    bl_request_completed(handle, MPI_STATUS_IGNORE);
+    return bl_mended() ? MPI_SUCCESS : rc;
+}
+
 static int exchange(const void *sendbuf, int sendcount, MPI_Datatype sendtype, int dest, int sendtag, void *recvbuf, int recvcount,
                     MPI_Datatype recvtype, int source, int recvtag, MPI_Comm comm, MPI_Status *status)
 {
     MPI_Request sending;
+    const bl_comm *c = bl_comm_of(comm);
     int rc = isend_it(PMPI_Isend, BL_CALL_Sendrecv, sendbuf, sendcount, sendtype, dest, sendtag, comm, &sending);
     if (rc) return rc;
-    rc = receive(recvbuf, recvcount, recvtype, source, recvtag, comm, status);
-    MPI_Request handle = sending;
-    int sent = PMPI_Wait(&sending, MPI_STATUS_IGNORE);
-    bl_request_completed(handle, MPI_STATUS_IGNORE);
+    rc = receive(recvbuf, recvcount, recvtype, source, recvtag, bl_rt.local && c ? c->handle : comm, status);
+    int sent = wait_until_sent(&sending);
     return rc ? rc : sent;
 }
 
@@ -783,9 +890,12 @@ void bl_log_persistent(const void *buf, int count, MPI_Datatype type, int peer, 
     persistent *p = calloc(1, sizeof *p);
     if (!p) bl_log_end_job("out of memory for requests");
     *p = (persistent){ .next = lg.persistent, .key = bl_request_key(request), .buf = at.out, .count = count, .peer = peer, .tag = tag,
-                       .receives = call == BL_CALL_Recv_init, .comm = comm };
+                       .receives = call == BL_CALL_Recv_init, .comm = comm, .call = call };
     if (p->receives && is_wild(peer)) bl_log_unsupported("MPI_Recv_init from MPI_ANY_SOURCE");
     PMPI_Type_dup(type, &p->type);
+    bl_comm *c = bl_comm_of(comm);
+    if (peer != MPI_PROC_NULL && c && c->size > 1) p->of = c;
+    p->key_made = comm;
     lg.persistent = p;
 }
 
@@ -832,16 +942,23 @@ static int start_receive(persistent *p, MPI_Request *request)
 {
     bl_comm *c = bl_comm_of(p->comm);
     int rc = MPI_SUCCESS;
+    p->clock = bl_log_clock();
+    p->start = ++lg.starts;
     if (c && p->peer != MPI_PROC_NULL) {
         bl_wanted w = wanted(c, p->peer, p->tag);
         if (has_to_wait(c, p->peer, p->tag) || lg.watches)
             bl_log_unsupported("MPI_Start of a receive while one from MPI_ANY_SOURCE is open");
         if (feed_one(&w, p->buf, p->count, p->type, p->comm, &p->status, &rc)) be_ready(p);
-        p->missing = bl_replaying && !p->ready;
+        p->missing = bl_log_alone() && !p->ready;
     }
     bl_request_started(*request);
     if (p->ready || p->missing) return rc;
+    bl_exposed();
     rc = PMPI_Start(request);
+    if (bl_mended()) { /* it has been started with the others, or its message is there */
+        bl_log_swap(1, request);
+        return MPI_SUCCESS;
+    }
     if (rc) bl_request_not_started(*request);
     if (rc || !p->room.at) return rc;
     landing l = { .key = p->key, .room = p->room, .buf = p->buf, .count = p->count, .type = p->type, .comm = c, .keeps = 1 };
@@ -869,7 +986,13 @@ static int start_send(persistent *p, MPI_Request *request)
     }
     bl_log_before_send();
     bl_request_started(*request);
+    bl_exposed();
     int rc = PMPI_Start(request);
+    if (bl_broken()) {
+        rc = sent_all_the_same(slot, p->buf, p->count, p->type);
+        bl_log_swap(1, request);
+        return rc;
+    }
     if (rc) bl_request_not_started(*request);
     else if (slot) append(slot, p->buf, p->count, p->type);
     return rc;
@@ -885,6 +1008,7 @@ static int start(MPI_Request *request)
 static int logged_Start(MPI_Request *request)
 {
     bl_log_entered();
+    bl_log_swap(1, request);
     return start(request);
 }
 
@@ -892,7 +1016,11 @@ static int logged_Startall(int count, MPI_Request requests[])
 {
     int rc = MPI_SUCCESS;
     bl_log_entered();
-    for (int i = 0; rc == MPI_SUCCESS && i < count; i++) rc = start(&requests[i]);
+    bl_log_swap(count, requests);
+    for (int i = 0; rc == MPI_SUCCESS && i < count; i++) {
+        if (lg.olds) bl_log_swap(1, &requests[i]); /* a death may have come in between */
+        rc = start(&requests[i]);
+    }
     return rc;
 }
 
@@ -967,10 +1095,14 @@ static int probe(int source, int tag, MPI_Comm comm, MPI_Status *status)
     bl_wanted w = wanted(c, source, tag);
     enum bl_how how = probed(&w);
     int rc = MPI_SUCCESS;
-    if (bl_replaying && how != BL_KNOWN && is_wild(source)) bl_replay_unknown();
-    int there = probe_feed(&w, s);
-    if (!there && bl_replaying) bl_replay_unknown();
-    if (!there) rc = probe_now(w.source < 0 ? source : rank_in(c, w.source), w.tag, c, s);
+    if (bl_log_alone() && how != BL_KNOWN && is_wild(source)) bl_log_unknown();
+    while (!probe_feed(&w, s)) {
+        if (bl_log_alone()) bl_log_unknown();
+        bl_exposed();
+        rc = probe_now(w.source < 0 ? source : rank_in(c, w.source), w.tag, c, s);
+        if (!bl_mended()) break;
+        rc = MPI_SUCCESS;
+    }
     if (rc == MPI_SUCCESS && how != BL_KNOWN && is_wild(source)) tell_probe(c, s);
     return rc;
 }
@@ -994,12 +1126,14 @@ static int logged_Iprobe(int source, int tag, MPI_Comm comm, int *flag, MPI_Stat
     int rc = MPI_SUCCESS;
     *flag = how == BL_KNOWN;
     if (how == BL_NOTHING) return rc;
-    if (bl_replaying && (how == BL_OPEN || !probe_feed(&w, s))) bl_replay_unknown();
+    if (bl_log_alone() && (how == BL_OPEN || !probe_feed(&w, s))) bl_log_unknown();
     if (how == BL_KNOWN) return probe_feed(&w, s) ? rc : probe_now(rank_in(c, w.source), w.tag, c, s);
-    *flag = probe_feed(&w, s);
-    if (!*flag) {
-        rc = PMPI_Iprobe(source, tag, comm, flag, s);
+    while (!(*flag = probe_feed(&w, s))) {
+        bl_exposed();
+        rc = PMPI_Iprobe(source, tag, c->handle, flag, s);
+        if (bl_mended()) continue;
         if (rc == MPI_SUCCESS && *flag && bl_logging.rides) take_in_probed(c, s);
+        break;
     }
     if (rc == MPI_SUCCESS && *flag) tell_probe(c, s);
     if (!*flag) bl_outcome_nothing();
@@ -1071,8 +1205,19 @@ void bl_log_completed(const bl_request *r, MPI_Status *status, int ends)
     if (ends) forget(i);
 }
 
+static void as_it_is_now(MPI_Request *request)
+{
+    for (const persistent *p = lg.persistent; p; p = p->next)
+        for (unsigned k = 0; k < p->olds; k++)
+            if (p->old[k] == *request) {
+                *request = (MPI_Request)(uintptr_t)p->key;
+                return;
+            }
+}
+
 void bl_log_swap(int count, MPI_Request *requests)
 {
+    for (int k = 0; lg.olds && k < count; k++) as_it_is_now(&requests[k]);
     for (int k = 0; lg.swapped && k < count; k++) {
         unsigned i = index_of_handle(requests[k]);
         watched *e = i < lg.watches ? &lg.watch[i] : NULL;
@@ -1082,8 +1227,10 @@ void bl_log_swap(int count, MPI_Request *requests)
         requests[k] = e->handle = e->inner;
         e->inner = MPI_REQUEST_NULL;
         lg.swapped--;
-        PMPI_Grequest_complete(ours);
+        if (e->answer) PMPI_Grequest_complete(ours);
+        e->answer = NULL;
         PMPI_Request_free(&ours);
+        if (e->sends) forget(i);
     }
 }
 
@@ -1124,6 +1271,9 @@ void bl_log_request_freed(MPI_Request handle)
         persistent *p = *link;
         if (p->key != bl_request_key(handle)) continue;
         *link = p->next;
+        for (unsigned k = 0; k < p->olds; k++) PMPI_Request_free(&p->old[k]);
+        free(p->old);
+        lg.olds -= p->olds;
         lg.ready -= (unsigned)p->ready;
         free_type(&p->type);
         bl_room_give(&p->room);
@@ -1157,9 +1307,7 @@ static int link_exchange(void *shadow, const void *sendbuf, int sendcount, MPI_D
     int rc = isend_it(PMPI_Isend, BL_CALL_Sendrecv, sendbuf, sendcount, sendtype, dest, TREE_TAG, c->handle, &sending);
     if (rc) return rc;
     rc = receive_from(recvbuf, recvcount, recvtype, source, c, &s);
-    MPI_Request handle = sending;
-    int sent = PMPI_Wait(&sending, MPI_STATUS_IGNORE);
-    bl_request_completed(handle, MPI_STATUS_IGNORE);
+    int sent = wait_until_sent(&sending);
     return rc ? rc : sent;
 }
 
@@ -1197,8 +1345,211 @@ void bl_logged_abandon(void)
     }
 }
 
+/* --- a rank that stays while another goes back (local.h) --- */
+
+int bl_logged_may_stay(void)
+{
+    return !lg.held;
+}
+
+static int stays_as_it_is(const bl_request *r)
+{
+    return !r->active || r->counted || !r->comm || r->comm->size == 1;
+}
+
+/* A receive that the program has not seen the end of is watched from now on, and so is a send that a death has broken. */
+static void watch_again(bl_request *r)
+{
+    MPI_Request handle = (MPI_Request)(uintptr_t)r->key;
+    MPI_Status s = { .MPI_ERROR = MPI_SUCCESS };
+    int complete = 0;
+    if (r->persistent || stays_as_it_is(r) || index_of_handle(handle) < lg.watches) return;
+    if (r->kind == BL_REQ_SEND) {
+        PMPI_Request_get_status(handle, &complete, &s);
+        if (s.MPI_ERROR == MPI_SUCCESS) return;
+        watched *e = watch(&(watched){ .handle = handle, .inner = MPI_REQUEST_NULL, .sends = 1, .comm = r->comm });
+        make_request(&e->inner);
+        PMPI_Grequest_complete(e->inner);
+        lg.swapped++;
+        return;
+    }
+    posting *p = lg.postings ? posting_of(r->key) : NULL;
+    if (!p || !p->key) bl_log_end_job("a receive is under way that was not seen when it was posted");
+    watched *e = watch(&(watched){ .handle = handle, .inner = MPI_REQUEST_NULL, .clock = p->clock, .buf = p->buf, .count = p->count, .source = p->source,
+                                   .tag = p->tag, .type = p->type, .comm = p->comm, .own_type = p->own_type });
+    e->hashed = p->hashed;
+    e->hash = p->hash;
+    e->from = p->source;
+    e->with = p->tag;
+    e->told = p->hashed;
+    p->own_type = 0;
+    bl_request_looked_at(handle);
+}
+
+static int by_clock(const void *x, const void *y)
+{
+    const watched *a = x, *b = y;
+    return (a->clock > b->clock) - (a->clock < b->clock);
+}
+
+/* Out of a journal, or posted again: as its match was told, when it was. */
+static int match_again(watched *e)
+{
+    bl_wanted w = wanted(e->comm, e->told ? e->from : e->source, e->told ? e->with : e->tag);
+    int world;
+    w.hashed = e->told && e->hashed;
+    w.hash = e->hash;
+    if (e->inner != MPI_REQUEST_NULL) {
+        PMPI_Request_free(&e->inner);
+        lg.swapped--;
+    }
+    e->inner = MPI_REQUEST_NULL;
+    bl_fed *f = bl_feed_find(&w, &world);
+    if (!f && PMPI_Irecv(e->buf, e->count, e->type, w.source < 0 ? w.source : rank_in(e->comm, w.source), w.tag, e->comm->handle, &e->inner) != MPI_SUCCESS) {
+        e->inner = MPI_REQUEST_NULL;
+        return 0;
+    }
+    if (f) {
+        MPI_Status *s = make_request(&e->inner);
+        bl_log_fed.messages++;
+        bl_log_fed.bytes += f->bytes;
+        if (unpack(f, e->buf, e->count, e->type)) bl_log_end_job("a message of %" PRIu64 " bytes is longer than the receive it is for", f->bytes);
+        fill_status(s, rank_in(e->comm, world), f->tag, f->bytes);
+        bl_feed_take(f);
+        PMPI_Grequest_complete(e->inner);
+    }
+    lg.swapped++;
+    return 1;
+}
+
+/* A persistent request is another one on the communicator that is current; the program goes on with the handle that it has.  0: another
+ * rank has died. */
+static int make_again(persistent *p)
+{
+    MPI_Request old = (MPI_Request)(uintptr_t)p->key, made;
+    const bl_comm *c = p->of;
+    int rc = MPI_ERR_OTHER;
+    if (p->key_made == c->handle) return 1;
+    switch (p->call) {
+    case BL_CALL_Recv_init: rc = PMPI_Recv_init(p->buf, p->count, p->type, p->peer, p->tag, c->handle, &made); break;
+    case BL_CALL_Bsend_init: rc = PMPI_Bsend_init(p->buf, p->count, p->type, p->peer, p->tag, c->handle, &made); break;
+    case BL_CALL_Ssend_init: rc = PMPI_Ssend_init(p->buf, p->count, p->type, p->peer, p->tag, c->handle, &made); break;
+    case BL_CALL_Rsend_init: rc = PMPI_Rsend_init(p->buf, p->count, p->type, p->peer, p->tag, c->handle, &made); break;
+    default: rc = PMPI_Send_init(p->buf, p->count, p->type, p->peer, p->tag, c->handle, &made);
+    }
+    MPI_Request *bigger = rc ? NULL : realloc(p->old, (p->olds + 1) * sizeof *bigger);
+    if (!bigger) return 0;
+    p->old = bigger;
+    p->old[p->olds++] = old;
+    lg.olds++;
+    bl_request_renamed(old, made);
+    p->key = bl_request_key(made);
+    p->comm = p->key_made = c->handle;
+    return 1;
+}
+
+static int is_active(const persistent *p)
+{
+    return bl_request_active((MPI_Request)(uintptr_t)p->key);
+}
+
+/* Was started, and the program has not seen the end of it: a send is in the journal, a receive is matched again. */
+static int start_again(persistent *p)
+{
+    int rc;
+    bl_wanted w = wanted(p->of, p->peer, p->tag);
+    lg.ready -= (unsigned)p->ready;
+    p->ready = 0;
+    if (!p->receives || feed_one(&w, p->buf, p->count, p->type, p->comm, &p->status, &rc)) {
+        be_ready(p);
+        return 1;
+    }
+    MPI_Request request = (MPI_Request)(uintptr_t)p->key;
+    return PMPI_Start(&request) == MPI_SUCCESS;
+}
+
+static persistent *next_started(uint64_t start)
+{
+    persistent *next = NULL;
+    for (persistent *p = lg.persistent; p; p = p->next)
+        if (p->receives && p->of && p->start > start && is_active(p) && (!next || p->start < next->start)) next = p;
+    return next;
+}
+
+/* In the order posted. */
+int bl_logged_match_again(void)
+{
+    int good = 1;
+    bl_requests_each(watch_again);
+    if (lg.watches) qsort(lg.watch, lg.watches, sizeof *lg.watch, by_clock);
+    for (persistent *p = lg.persistent; good && p; p = p->next) {
+        if (p->of) good = make_again(p);
+        if (good && p->of && !p->receives && is_active(p)) good = start_again(p);
+    }
+    persistent *p = next_started(0);
+    for (unsigned i = 0; good && (p || i < lg.watches);) {
+        if (p && (i == lg.watches || p->clock < lg.watch[i].clock)) {
+            good = start_again(p);
+            p = next_started(p->start);
+            continue;
+        }
+        watched *e = &lg.watch[i++];
+        if (!e->done && !e->sends && e->comm->size > 1) good = match_again(e);
+    }
+    return good;
+}
+
+int bl_log_ours(MPI_Request handle)
+{
+    unsigned i = index_of_handle(handle);
+    return i < lg.watches && lg.watch[i].handle == handle && lg.watch[i].answer;
+}
+
+int bl_log_taken(MPI_Request handle, MPI_Request *request)
+{
+    MPI_Request ours;
+    unsigned i = index_of_handle(handle);
+    const posting *p = lg.postings ? posting_of(bl_request_key(handle)) : NULL;
+    if (!bl_request_receives(handle) || (i == lg.watches && (!p || !p->key))) return 0;
+    MPI_Status *answer = make_request(&ours);
+    if (i == lg.watches) {
+        bl_requests_find(handle, watch_again);
+        i = index_of_handle(handle);
+    }
+    bl_request_renamed(handle, ours);
+    lg.watch[i].handle = ours;
+    lg.watch[i].answer = answer;
+    *request = ours;
+    return 1;
+}
+
+static MPI_Datatype kept_type(MPI_Datatype type)
+{
+    MPI_Datatype copy;
+    PMPI_Type_dup(type, &copy);
+    return copy;
+}
+
+void bl_log_type_freed(MPI_Datatype type)
+{
+    for (uint32_t i = 0; i < lg.postings; i++) {
+        posting *p = &lg.posting[i];
+        if (!p->key || p->type != type || p->own_type || !bl_request_receives((MPI_Request)(uintptr_t)p->key)) continue;
+        p->type = kept_type(type);
+        p->own_type = 1;
+    }
+    for (unsigned i = 0; i < lg.watches; i++) {
+        watched *e = &lg.watch[i];
+        if (e->sends || e->type != type || e->own_type) continue;
+        e->type = kept_type(type);
+        e->own_type = 1;
+    }
+}
+
 void bl_logged_free(void)
 {
+    for (const persistent *p = lg.persistent; p; p = p->next) free(p->old);
+    free(lg.posting);
     while (lg.persistent) {
         persistent *next = lg.persistent->next;
         free(lg.persistent);

@@ -15,6 +15,7 @@
 #include "mpi/carry.h"
 #include "mpi/checkpoint.h"
 #include "mpi/depend.h"
+#include "mpi/injob.h"
 #include "mpi/log.h"
 #include "mpi/logging.h"
 #include "mpi/parcel.h"
@@ -42,6 +43,7 @@ typedef struct stretch {     /* of the journal "sent", between two checkpoints o
 
 static struct state {
     MPI_Comm comm;
+    uint32_t began;          /* the incarnation in which this process did; the journals it holds open begin there */
     bl_journal *sent, *events; /* from the first safe point on those of bl_logging */
     uint64_t *crossing;      /* [2][ranks] messages before their first safe point: sent by us; to us, once they have said so */
     uint64_t *crossed;       /* [ranks] those received */
@@ -91,13 +93,14 @@ static void lose_prologue(const char *why)
 void bl_log_unlogged(const char *call)
 {
     if (!bl_logging.prologue) bl_log_unsupported(call);
+    if (bl_rejoining) bl_local_refuse(call);
     lose_prologue(call);
 }
 
 void bl_log_prologue_begin(void)
 {
     bl_error err = { 0, "" };
-    if (bl_journal_create(bl_rt.store, (uint32_t)bl_rt.rank, "prologue", PROLOGUE_MOST, &bl_logging.sent, &err)) bl_end_job(&err);
+    if (!bl_rejoining && bl_journal_create(bl_rt.store, (uint32_t)bl_rt.rank, "prologue", PROLOGUE_MOST, &bl_logging.sent, &err)) bl_end_job(&err);
     bl_logging.events = bl_logging.sent;
     bl_logging.prologue = 1;
     bl_rt.counting = BL_COUNTING_LOGGED;
@@ -141,7 +144,7 @@ static void end_prologue(void)
 static void older_prologues_go(void)
 {
     bl_error err = { 0, "" };
-    if (state.prologue_kept && bl_journal_retire_before(bl_rt.store, (uint32_t)bl_rt.rank, "prologue", &err)) bl_say("rank %d: %s", bl_rt.rank, err.text);
+    if (state.prologue_kept && bl_journal_retire_before(bl_rt.store, (uint32_t)bl_rt.rank, "prologue", state.began, &err)) bl_say("rank %d: %s", bl_rt.rank, err.text);
 }
 
 int bl_log_begun(void)
@@ -158,7 +161,8 @@ int bl_log_init(bl_error *err)
         return bl_fail(err, BELAY_ERR_REFUSED, "message logging with MPI_THREAD_MULTIPLE: in which order threads call MPI is not logged; ask MPI_Init_thread for less, or run without logging");
     if (bl_layout_init())
         return bl_fail(err, BELAY_ERR_REFUSED, "message logging needs an MPI whose MPI_Pack writes bytes as they are in memory");
-    bl_comm_own(bl_rt.world, &state.comm);
+    if (bl_rejoining) bl_log_moves(bl_local_log_comm());
+    else bl_comm_own(bl_rt.world, &state.comm);
     return bl_depend_init(err);
 }
 
@@ -287,12 +291,13 @@ static int forget_a_false_start(bl_error *err)
     PMPI_Allreduce(mine, most, 2, MPI_UINT32_T, MPI_MAX, bl_rt.private_comm);
     if (most[0] || !most[1]) return BELAY_OK; /* somebody has a checkpoint, so all came there; or they did without */
     state.forgotten = 1;
-    int rc = bl_journal_retire_before(bl_rt.store, rank, "sent", err);
-    return rc ? rc : bl_journal_retire_before(bl_rt.store, rank, "events", err);
+    int rc = bl_journal_retire_before(bl_rt.store, rank, "sent", state.began, err);
+    return rc ? rc : bl_journal_retire_before(bl_rt.store, rank, "events", state.began, err);
 }
 
 static int begin(bl_error *err)
 {
+    state.began = bl_rt.incarnation;
     int rc = forget_a_false_start(err);
     if (rc == BELAY_OK) rc = bl_journal_create(bl_rt.store, (uint32_t)bl_rt.rank, "events", bl_rt.settings.log_budget, &state.events, err);
     if (rc == BELAY_OK && !state.forgotten) rc = bl_depend_adopt(state.events, err);
@@ -326,10 +331,62 @@ void bl_log_begin(bl_error *err)
     all_or_none(bl_prologue_settled("message logging", err), err);
     bl_prologue_forget();
     all_or_none(begin(err), err);
-    all_or_none(bl_feed_agree(err), err);
+    all_or_none(bl_feed_agree(bl_rt.private_comm, 1, err), err);
     say_begun(err);
     bl_feed_rest();
     bl_outcome_rest();
+}
+
+/* --- a rank that goes back while the others stay (local.h) --- */
+
+int bl_log_recoverable(void)
+{
+    return bl_log_on() && !bl_logging.prologue && !state.crossing;
+}
+
+/* What will be needed from the first safe point on, and then what is needed up to there. */
+int bl_log_rejoin(bl_error *err)
+{
+    uint32_t incarnation;
+    state.began = bl_rt.incarnation;
+    int rc = bl_journal_create(bl_rt.store, (uint32_t)bl_rt.rank, "events", bl_rt.settings.log_budget, &state.events, err);
+    if (rc == BELAY_OK) rc = bl_outcome_load(bl_rt.checkpoint, err);
+    if (rc == BELAY_OK) rc = bl_feed_load(err);
+    if (rc == BELAY_OK) rc = open_journals(err);
+    if (rc == BELAY_OK) rc = bl_feed_agree(bl_rt.private_comm, 1, err);
+    bl_feed_exchange();
+    bl_outcome_exchange();
+    if (rc == BELAY_OK) rc = bl_outcome_load_prologue(&incarnation, err);
+    if (rc == BELAY_OK) rc = bl_feed_load_prologue(incarnation, err);
+    return rc;
+}
+
+void bl_log_moves(MPI_Comm comm)
+{
+    state.comm = comm;
+    bl_comm_owned(comm);
+    if (state.told) memset(state.told, 0, sizeof *state.told * bl_rt.live.header->channel_slots);
+}
+
+/* What is sent before the first safe point was compared when it was left out. */
+static uint32_t between_before(void)
+{
+    bl_live_header h;
+    bl_error ignored;
+    for (uint32_t i = bl_rt.incarnation; i-- > 0;)
+        if (!bl_live_read_header(bl_rt.store, (uint32_t)bl_rt.rank, i, &h, &ignored) && h.logged) return h.between;
+    return 0;
+}
+
+static void rejoined(void)
+{
+    bl_rejoining = 0;
+    bl_logging.prologue = 0;
+    bl_feed_forget();
+    bl_feed_exchange();
+    bl_outcome_forget();
+    bl_outcome_exchange();
+    bl_logging.between = between_before();
 }
 
 /* A rank that is at step 50 may not exchange with one at step 40: what is sent here has to be what was sent here before. */
@@ -369,7 +426,7 @@ static void look_at_crossing(int at_end)
     int done = 0;
     if (!state.crossing) return;
     if (at_end) PMPI_Wait(&state.exchange, MPI_STATUS_IGNORE);
-    else PMPI_Test(&state.exchange, &done, MPI_STATUS_IGNORE);
+    else if (PMPI_Test(&state.exchange, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS) return;
     if (!at_end && !done) return;
     for (int r = 0; !at_end && r < bl_rt.ranks; r++)
         if (state.crossing[bl_rt.ranks + r] != state.crossed[r])
@@ -397,16 +454,21 @@ void bl_log_first_safe_point(void)
     }
     if (bl_rt.refused) bl_log_unsupported(bl_rt.refused);
     if (bl_rt.active) bl_log_end_job("at the first safe point a request is not completed: with message logging nothing may be under way there");
-    check_between();
-    end_prologue();
-    count_crossing();
+    int rejoins = bl_rejoining;
+    if (rejoins) {
+        rejoined();
+    } else {
+        check_between();
+        end_prologue();
+        count_crossing();
+    }
     bl_prologue_forget();
     bl_logging.sent = state.sent;
     bl_logging.events = state.events;
     state.sent = state.events = NULL;
     if (bl_logging.rides) bl_depend_begin();
-    bl_feed_wake();
-    bl_outcome_wake();
+    if (!rejoins) bl_feed_wake();
+    if (!rejoins) bl_outcome_wake();
     h->clock_base = h->calls - bl_outcome_clock();
     h->between = (uint32_t)bl_logging.between;
     h->logged = 1;
@@ -440,7 +502,7 @@ static void oldest_kept_goes(void)
     int rc = bl_journal_retire(bl_logging.events, oldest->events_at, &err);
     /* A checkpoint taken while what was done before is done again does not have all of that. */
     if (rc == BELAY_OK && !state.older_events_gone && oldest->clock >= bl_outcome_known()) {
-        rc = bl_journal_retire_before(bl_rt.store, (uint32_t)bl_rt.rank, "events", &err);
+        rc = bl_journal_retire_before(bl_rt.store, (uint32_t)bl_rt.rank, "events", state.began, &err);
         state.older_events_gone = 1;
     }
     if (rc) bl_say("rank %d: %s", bl_rt.rank, err.text);
@@ -458,7 +520,7 @@ static int send_to(int rank, const delivered *list, int count)
     size_t bytes = sizeof *list * (size_t)count;
     if (bl_room_take(&room, bytes ? bytes : 1)) return -1;
     if (bytes) memcpy(room.at, list, bytes);
-    return bl_loose_send(&room, room.at, (int)bytes, MPI_BYTE, rank, count ? TAG_DELIVERED : TAG_ASK, state.comm);
+    return bl_loose_send(&room, room.at, (int)bytes, MPI_BYTE, rank, count ? TAG_DELIVERED : TAG_ASK, state.comm); /* to a dead rank it is said again */
 }
 
 /* To each sender, what the oldest checkpoint we keep holds of it. */
@@ -503,7 +565,7 @@ static void retire(void)
     bl_error err = { 0, "" };
     int rc = BELAY_OK;
     if (state.before && all_settled(state.before)) {
-        rc = bl_journal_retire_before(bl_rt.store, (uint32_t)bl_rt.rank, "sent", &err);
+        rc = bl_journal_retire_before(bl_rt.store, (uint32_t)bl_rt.rank, "sent", state.began, &err);
         free(state.before);
         state.before = NULL;
     }
@@ -532,15 +594,16 @@ static void heard(const delivered *list, int count, int from)
     }
 }
 
-void bl_log_poll(void)
+int bl_log_poll(void)
 {
     delivered list[64];
     MPI_Status s;
     int there = 0, news = 0, bytes;
-    if (bl_logging.prologue || bl_replaying) return;
+    if (bl_logging.prologue || bl_replaying) return 0;
     look_at_crossing(0);
+    bl_rt.completing = bl_rt.local;
     while (PMPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, state.comm, &there, &s) == MPI_SUCCESS && there) {
-        PMPI_Recv(list, (int)sizeof list, MPI_BYTE, s.MPI_SOURCE, s.MPI_TAG, state.comm, &s);
+        if (PMPI_Recv(list, (int)sizeof list, MPI_BYTE, s.MPI_SOURCE, s.MPI_TAG, state.comm, &s) != MPI_SUCCESS) break;
         PMPI_Get_count(&s, MPI_BYTE, &bytes);
         if (s.MPI_TAG == TAG_STABLE) {
             uint32_t stable;
@@ -555,7 +618,11 @@ void bl_log_poll(void)
         if (s.MPI_TAG == TAG_ASK) bl_independent_ask();
         news = 1;
     }
+    bl_rt.completing = 0;
+    int hurt = bl_rt.hurt;
+    bl_rt.hurt = 0;
     if (news) retire();
+    return hurt;
 }
 
 /* --- room --- */
@@ -570,7 +637,7 @@ static void ask_the_others(void)
 void bl_log_safe_point(uint64_t safe_point)
 {
     if (bl_logging.prologue || bl_replaying) return;
-    if (safe_point % LISTEN_EACH == 0) bl_log_poll();
+    if (safe_point % LISTEN_EACH == 0 && bl_log_poll()) bl_injob_mend();
     if (safe_point < state.ask_again || !(bl_journal_over(bl_logging.sent) || bl_journal_over(bl_logging.events))) return;
     state.ask_again = safe_point + LISTEN_EACH;
     bl_independent_ask();
@@ -589,7 +656,7 @@ int bl_log_wait_for_room(bl_journal *journal)
            bl_rt.settings.log_budget >> 20);
     uint64_t bytes = bl_journal_bytes(journal);
     for (unsigned turn = 0; bl_journal_bytes(journal) >= bytes; turn++) {
-        bl_log_poll();
+        if (bl_log_poll()) bl_injob_go_back(); /* in the middle of a send: nobody could tell whether it was */
         bl_pause_briefly(turn);
         if (bl_seconds(bl_ticks_ns() - asked) > ASK_EACH_S) {
             asked = bl_ticks_ns();

@@ -25,7 +25,7 @@ static inline void bl_log_append(bl_journal *journal, const bl_record *record, c
         if (!bl_log_wait_for_room(journal)) return;
 }
 
-void bl_log_poll(void);     /* now and then: what others say they do not need any more */
+int bl_log_poll(void);      /* now and then: what others say they do not need any more; 1: a rank is dead */
 
 void bl_log_force(void);
 void bl_log_say_clock(void);

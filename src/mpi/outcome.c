@@ -16,14 +16,15 @@ typedef struct event {
     bl_seen seen;
 } event;
 
-static struct outcomes {
+typedef struct outcomes {
     event *event;            /* [events] ascending by clock */
     size_t events, room;
     uint64_t begin;          /* clock of the checkpoint */
     uint64_t known;          /* of the last call before the death; what calls before it have seen is known */
     uint64_t later;          /* until the first safe point: what `known` will be */
     bl_journal_reader *reader;
-} past;
+} outcomes;
+static outcomes past, aside;
 
 uint64_t bl_outcome_clock(void)
 {
@@ -142,7 +143,7 @@ static int choose_prologue(uint32_t *incarnation, bl_error *err)
         found = 1;
         *incarnation = bl_journal_read_incarnation(past.reader);
     }
-    bl_outcome_free();
+    bl_outcome_forget();
     if (rc || more < 0) return err->code;
     if (found) return BELAY_OK;
     if (why[0]) return bl_fail(err, BELAY_ERR_REFUSED, "what rank %d did before its first safe point cannot be replayed alone: %s", bl_rt.rank, why);
@@ -181,11 +182,25 @@ uint64_t bl_outcome_known(void)
     return past.known;
 }
 
-void bl_outcome_free(void)
+void bl_outcome_forget(void)
 {
     if (past.reader) bl_journal_read_close(past.reader);
     free(past.event);
     memset(&past, 0, sizeof past);
+}
+
+void bl_outcome_exchange(void)
+{
+    outcomes other = aside;
+    aside = past;
+    past = other;
+}
+
+void bl_outcome_free(void)
+{
+    bl_outcome_forget();
+    bl_outcome_exchange();
+    bl_outcome_forget();
 }
 
 static const event *find(enum bl_event kind, uint64_t clock)
@@ -219,7 +234,7 @@ int belay_nondeterministic(void *value, size_t size)
     if (!bl_log_on()) return BELAY_OK;
     bl_log_entered();
     enum bl_how how = bl_outcome_of(BL_EVENT_VALUE, bl_log_clock(), &seen);
-    if (bl_replaying && how != BL_KNOWN) bl_replay_unknown();
+    if (bl_log_alone() && how != BL_KNOWN) bl_log_unknown();
     if (how != BL_KNOWN) {
         bl_outcome_log(BL_EVENT_VALUE, bl_log_clock(), 0, 0, value, size);
         return BELAY_OK;
@@ -239,7 +254,7 @@ BELAY_API double MPI_Wtime(void)
 void bl_outcome_log(enum bl_event kind, uint64_t clock, int c, int d, const void *payload, size_t bytes)
 {
     bl_record r = { .a = clock, .b = bl_rt.checkpoint, .c = c, .d = d, .kind = kind, .bytes = bytes };
-    if (bl_replaying) return;
+    if (bl_log_alone()) return;
     int follows = bl_logging.rides && !bl_logging.prologue;
     if (follows) bl_depend_decide(&r, payload);
     bl_log_append(bl_logging.events, &r, payload);

@@ -161,13 +161,19 @@ static int returned(int rc)
     return rc;
 }
 
-/* `count` handles, some of which MPI has taken without anything having been received. */
-static void died(int count, const MPI_Request *handles, const MPI_Request *requests) __attribute__((noreturn));
-static void died(int count, const MPI_Request *handles, const MPI_Request *requests)
+/* `count` handles, some of which MPI has taken, without the program having seen anything of them.  Comes back in a rank that stays:
+ * what was received is received again, out of a journal, and the call is to be made again. */
+static void died(int count, const MPI_Request *handles, MPI_Request *requests)
 {
-    for (int i = 0; i < count; i++)
-        if (handles[i] != requests[i]) bl_request_vanished(handles[i]);
-    bl_injob_go_back();
+    for (int i = 0; i < count; i++) {
+        if (handles[i] == requests[i]) continue;
+        MPI_Status none = { .MPI_SOURCE = MPI_ANY_SOURCE };
+        if (!bl_rt.local) bl_request_vanished(handles[i]);
+        else if (!bl_log_taken(handles[i], &requests[i])) bl_request_completed(handles[i], &none); /* a send is in the journal */
+    }
+    if (!bl_rt.local) bl_injob_go_back();
+    bl_injob_mend();
+    bl_log_swap(count, requests);
 }
 
 static MPI_Status *wanted_all(MPI_Status *statuses)
@@ -224,7 +230,6 @@ static int among(MPI_Request handle, int count, const MPI_Request *requests)
 /* `handles` of bl_rt.handles were waited for. */
 static int failed(int rc, int handles, int count, const MPI_Request *requests, MPI_Status *statuses)
 {
-    if (bl_rt.hurt) died(count, bl_rt.handles, requests);
     if (carried() && rc == MPI_ERR_IN_STATUS) partly_completed(handles, NULL, statuses);
     for (int i = 0; !carried() && i < handles; i++)
         if (!among(bl_rt.handles[i], count, requests))
@@ -237,7 +242,6 @@ static int any_completed(int rc, int count, int index, const MPI_Request *reques
 {
     int one = index >= 0 && index < count;
     if (rc == MPI_SUCCESS) return one ? bl_request_completed(bl_rt.handles[index], status) : rc;
-    if (bl_rt.hurt) died(count, bl_rt.handles, requests);
     if (carried() && one) bl_carry_failed(bl_rt.handles[index], status);
     for (int i = 0; !carried() && i < count; i++)
         if (!among(bl_rt.handles[i], count, requests)) bl_request_completed(bl_rt.handles[i], status);
@@ -251,7 +255,10 @@ static int test_one(MPI_Request *request, int *flag, MPI_Status *status)
     bl_rt.completing = 1;
     int rc = returned(PMPI_Test(request, flag, s));
     if (rc == MPI_SUCCESS) return *flag ? bl_request_completed(handle, s) : rc;
-    if (bl_rt.hurt) died(1, &handle, request);
+    if (bl_rt.hurt) {
+        died(1, &handle, request);
+        return test_one(request, flag, status);
+    }
     broken(handle, *request != handle, s);
     return rc;
 }
@@ -268,6 +275,10 @@ static int test_all(int count, MPI_Request requests[], int *flag, MPI_Status sta
     MPI_Status *s = wanted_all(statuses);
     bl_rt.completing = 1;
     int rc = returned(PMPI_Testall(count, requests, flag, s));
+    if (bl_rt.hurt) {
+        died(count, bl_rt.handles, requests);
+        return test_all(count, requests, flag, statuses);
+    }
     if (rc != MPI_SUCCESS) return failed(rc, count, count, requests, s);
     return *flag ? completed(count, NULL, s) : rc;
 }
@@ -279,6 +290,10 @@ static int test_any(int count, MPI_Request requests[], int *index, int *flag, MP
     MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     bl_rt.completing = 1;
     int rc = returned(PMPI_Testany(count, requests, index, flag, s));
+    if (bl_rt.hurt) {
+        died(count, bl_rt.handles, requests);
+        return test_any(count, requests, index, flag, status);
+    }
     return rc == MPI_SUCCESS && !*flag ? rc : any_completed(rc, count, *index, requests, s);
 }
 
@@ -291,7 +306,10 @@ static int some(some_call *call, int incount, MPI_Request requests[], int *outco
     MPI_Status *s = wanted_all(statuses);
     bl_rt.completing = 1;
     int rc = returned(call(incount, requests, outcount, indices, s));
-    if (bl_rt.hurt) died(incount, bl_rt.handles, requests);
+    if (bl_rt.hurt) {
+        died(incount, bl_rt.handles, requests);
+        return some(call, incount, requests, outcount, indices, statuses);
+    }
     if (*outcount == MPI_UNDEFINED) return rc;
     if (rc == MPI_SUCCESS) return completed(*outcount, indices, s);
     if (rc == MPI_ERR_IN_STATUS) partly_completed(*outcount, indices, s);
@@ -331,13 +349,16 @@ static int tested_some(int incount, MPI_Request requests[], int *outcount, int i
 
 static int wait_one(MPI_Request *request, MPI_Status *status)
 {
-    if (bl_replaying && bl_log_held(1, request)) bl_replay_unknown();
+    if (bl_log_alone() && bl_log_held(1, request)) bl_log_unknown();
     MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     MPI_Request handle = *request;
     bl_rt.completing = 1;
     int rc = returned(PMPI_Wait(request, s));
     if (rc == MPI_SUCCESS) return bl_request_completed(handle, s);
-    if (bl_rt.hurt) died(1, &handle, request);
+    if (bl_rt.hurt) {
+        died(1, &handle, request);
+        return wait_one(request, status);
+    }
     broken(handle, *request != handle, s);
     return rc;
 }
@@ -358,7 +379,7 @@ BELAY_API int MPI_Wait(MPI_Request *request, MPI_Status *status)
 static enum bl_how outcome_of(enum bl_event event, bl_seen *seen)
 {
     enum bl_how how = bl_outcome_of(event, bl_log_clock(), seen);
-    if (bl_replaying && how == BL_OPEN) bl_replay_unknown();
+    if (bl_log_alone() && how == BL_OPEN) bl_log_unknown();
     return how;
 }
 
@@ -490,10 +511,15 @@ static int logged_status(MPI_Request request, int *flag, MPI_Status *status)
     int rc = MPI_SUCCESS;
     *flag = 0;
     if (how == BL_NOTHING) return rc;
-    if (bl_replaying && bl_log_held(1, &request)) bl_replay_unknown();
+    if (bl_log_alone() && bl_log_held(1, &request)) bl_log_unknown();
     for (unsigned turn = 0; rc == MPI_SUCCESS && !*flag && (how == BL_KNOWN || turn == 0); turn++) {
         if (turn > 0) bl_pause_briefly(turn);
+        s->MPI_ERROR = MPI_SUCCESS;
         rc = PMPI_Request_get_status(inner, flag, s);
+        if (!*flag || !bl_rt.local || !bl_injob_is_failure(s->MPI_ERROR)) continue;
+        bl_injob_mend();
+        inner = bl_log_inner(request);
+        *flag = 0;
     }
     if (!*flag) bl_outcome_nothing();
     if (rc == MPI_SUCCESS && *flag) rc = bl_request_seen(request, s);
@@ -516,17 +542,25 @@ static int wait_all_with_statuses(int count, MPI_Request requests[], MPI_Status 
     remember(count, requests);
     bl_rt.completing = 1;
     int rc = returned(PMPI_Waitall(count, requests, s));
+    if (bl_rt.hurt) {
+        died(count, bl_rt.handles, requests);
+        return wait_all(count, requests, statuses);
+    }
     return rc == MPI_SUCCESS ? completed(count, NULL, s) : failed(rc, count, count, requests, s);
 }
 
 static int wait_all(int count, MPI_Request requests[], MPI_Status statuses[])
 {
-    if (bl_replaying && bl_log_held(count, requests)) bl_replay_unknown();
+    if (bl_log_alone() && bl_log_held(count, requests)) bl_log_unknown();
     if (bl_scratch(count)) return PMPI_Waitall(count, requests, statuses);
     if (bl_rt.wanting) return wait_all_with_statuses(count, requests, statuses);
     remember(count, requests);
     bl_rt.completing = 1;
     int rc = returned(PMPI_Waitall(count, requests, statuses));
+    if (bl_rt.hurt) {
+        died(count, bl_rt.handles, requests);
+        return wait_all(count, requests, statuses);
+    }
     if (rc != MPI_SUCCESS) return failed(rc, count, count, requests, MPI_STATUSES_IGNORE);
     bl_requests_ended(count, bl_rt.handles);
     return rc;
@@ -559,6 +593,10 @@ static int wait_any(int count, MPI_Request requests[], int *index, MPI_Status *s
     MPI_Status own, *s = bl_rt.wanting ? WANTED(status, own) : status;
     bl_rt.completing = 1;
     int rc = returned(PMPI_Waitany(count, requests, index, s));
+    if (bl_rt.hurt) {
+        died(count, bl_rt.handles, requests);
+        return wait_any(count, requests, index, status);
+    }
     return any_completed(rc, count, *index, requests, s);
 }
 
@@ -620,7 +658,10 @@ BELAY_API int MPI_Request_get_status(MPI_Request request, int *flag, MPI_Status 
 BELAY_API int MPI_Request_free(MPI_Request *request)
 {
     if (!bl_enter()) return PMPI_Request_free(request);
-    if (bl_rt.settings.logging != BL_LOGGING_NONE) bl_log_request_freed(*request);
+    if (bl_rt.settings.logging != BL_LOGGING_NONE) {
+        bl_log_swap(1, request);
+        bl_log_request_freed(*request);
+    }
     bl_request_freed(*request);
     int rc = carried() && bl_carry_freed(request) ? MPI_SUCCESS : PMPI_Request_free(request);
     bl_leave();
@@ -643,6 +684,7 @@ BELAY_API int MPI_Type_free(MPI_Datatype *type)
 {
     if (!bl_enter()) return PMPI_Type_free(type);
     if (carried()) bl_carry_type_freed(*type);
+    if (bl_rt.local) bl_log_type_freed(*type);
     int rc = PMPI_Type_free(type);
     bl_leave();
     return rc;
@@ -678,7 +720,12 @@ BELAY_API int MPI_Comm_idup(MPI_Comm comm, MPI_Comm *newcomm, MPI_Request *reque
 BELAY_API int MPI_Comm_free(MPI_Comm *comm)
 {
     if (!bl_enter()) return PMPI_Comm_free(comm);
-    bl_comm_freed(*comm);
+    bl_comm_freed(bl_now(*comm));
+    if (bl_rt.local && *comm != MPI_COMM_NULL) { /* it stays, for who may have to make it again */
+        *comm = MPI_COMM_NULL;
+        bl_leave();
+        return MPI_SUCCESS;
+    }
     bl_wait_begin();
     int rc = PMPI_Comm_free(comm);
     bl_wait_end();

@@ -193,7 +193,8 @@ int bl_recovery_choose(bl_error *err)
 {
     int rc = bl_settings_alone(&bl_rt.settings) ? bl_independent_choose(err) : choose(err);
     int mine = bl_rt.restore != NULL;
-    if (rc == BELAY_OK) PMPI_Allreduce(&mine, &resuming, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
+    if (bl_rejoining) resuming = mine;
+    else if (rc == BELAY_OK) PMPI_Allreduce(&mine, &resuming, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
     return rc;
 }
 
@@ -298,6 +299,7 @@ static int restore(bl_error *err)
 static int agree(int mine)
 {
     int all;
+    if (bl_rejoining) return mine;
     PMPI_Allreduce(&mine, &all, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
     return all;
 }
@@ -406,7 +408,7 @@ int belay_recover(belay_status *status)
     }
     if (!resuming && bl_rt.settings.from[0] && !bl_replaying) begin_from(&s);
     if (bl_rt.settings.protocol == BL_PROTOCOL_INDUCED) bl_resend(&err);
-    if (!bl_replaying && bl_rt.settings.logging != BL_LOGGING_NONE) bl_log_begin(&err);
+    if (!bl_log_alone() && bl_rt.settings.logging != BL_LOGGING_NONE) bl_log_begin(&err);
     bl_stage_prepare();
     bl_rt.attention = bl_rt.live.header->safe_point + 1;
     bl_rt.recovered = 1;

@@ -7,9 +7,11 @@
 #include "mpi/carry.h"
 #include "mpi/checkpoint.h"
 #include "mpi/log.h"
+#include "mpi/parcel.h"
 #include "mpi/ride.h"
 #include "util/clock.h"
 
+#define SETTLE_S 10.0 /* another rank may be long in coming */
 #define ABANDON_S 1.0 /* what MPI has not let go of by then is a request that the program itself completes */
 
 static uint64_t key_of_message(MPI_Message message)
@@ -394,6 +396,59 @@ static int still_mpis(bl_request *r)
     if (done && r->persistent && handle != MPI_REQUEST_NULL) PMPI_Request_free(&handle);
     if (done) r->key = 0;
     return !done;
+}
+
+void bl_requests_each(void (*visit)(bl_request *request))
+{
+    for (unsigned i = 0; i < BL_RECENT; i++)
+        if (bl_rt.recent[i].key) visit(&bl_rt.recent[i]);
+    for (uint32_t i = 0; i < bl_rt.request_slots; i++)
+        if (bl_rt.request[i].key) visit(&bl_rt.request[i]);
+}
+
+void bl_requests_find(MPI_Request handle, void (*visit)(bl_request *request))
+{
+    bl_request *r = find(bl_request_key(handle));
+    if (r) visit(r);
+}
+
+int bl_request_receives(MPI_Request handle)
+{
+    const bl_request *r = find(bl_request_key(handle));
+    return r && r->active && r->kind == BL_REQ_RECV;
+}
+
+int bl_request_active(MPI_Request handle)
+{
+    const bl_request *r = find(bl_request_key(handle));
+    return r && r->active;
+}
+
+static int under_way, strange;
+
+static void look_whether_settled(bl_request *r)
+{
+    int done = 1;
+    if (!r->active) return;
+    strange |= r->kind > BL_REQ_RECV || r->cancelled || !r->comm || r->comm->handle == MPI_COMM_NULL;
+    if (strange || r->comm->size == 1) return; /* nobody has died who could break it */
+    MPI_Request handle = bl_log_inner((MPI_Request)(uintptr_t)r->key);
+    if (!bl_log_ours(handle)) PMPI_Request_get_status(handle, &done, MPI_STATUS_IGNORE);
+    under_way += !done;
+}
+
+int bl_requests_settle(void)
+{
+    int64_t began = bl_ticks_ns();
+    strange = 0;
+    for (unsigned turn = 0; bl_seconds(bl_ticks_ns() - began) < SETTLE_S; turn++) {
+        under_way = 0;
+        bl_requests_each(look_whether_settled);
+        if (strange) return 0;
+        if (!under_way && !bl_loose_pending()) return 1;
+        bl_pause_briefly(turn);
+    }
+    return 0;
 }
 
 void bl_request_vanished(MPI_Request handle)

@@ -38,6 +38,8 @@ enum { BL_WAYS = 512 };
 
 typedef struct bl_comm {  /* a communicator the program uses; kept after MPI_Comm_free while requests refer to it */
     MPI_Comm handle;      /* MPI_COMM_NULL once freed */
+    MPI_Comm before;      /* what the program calls it since a recovery in which this rank stayed; else MPI_COMM_NULL */
+    uint8_t freed;        /* by the program; kept for a rank that goes back alone, and makes it again */
     uint64_t id;          /* the same on all members, and again after a restart */
     uint64_t members;     /* the ranks, as a hash */
     int size;             /* of the local group */
@@ -90,7 +92,9 @@ typedef struct bl_runtime {
     int rank, ranks;
     MPI_Comm world;       /* what MPI_COMM_WORLD is for the program: without spare ranks, and after a recovery in the job another one */
     MPI_Errhandler errors; /* of communicators, when the job recovers by itself (injob.c); else 0 */
-    uint8_t completing, hurt; /* in a call of MPI that completes requests of the program's; it has found a rank dead */
+    uint8_t local;        /* after a death this rank may stay in the call it is in, and only the dead one goes back (local.c) */
+    uint8_t moved;        /* it has: communicators have other handles than the program knows */
+    uint8_t completing, hurt; /* in a call of MPI whose caller looks at `hurt`: it has found a rank dead */
     uint64_t calls_until; /* kill at this wrapped call; UINT64_MAX: never */
     bl_live live;
     bl_live_slot nowhere; /* what counts for nothing is counted in */
@@ -163,10 +167,13 @@ typedef struct bl_runtime {
 
 extern bl_runtime bl_rt;
 
+MPI_Comm bl_comm_moved(MPI_Comm comm);
+
 /* A wrapper's communicator, as it is now. */
 static inline MPI_Comm bl_now(MPI_Comm comm)
 {
-    return comm == MPI_COMM_WORLD ? bl_rt.world : comm;
+    if (comm == MPI_COMM_WORLD) return bl_rt.world;
+    return __builtin_expect(bl_rt.moved, 0) ? bl_comm_moved(comm) : comm;
 }
 
 /* --- init.c --- */
@@ -253,6 +260,8 @@ void bl_comm_bridged(MPI_Comm comm, MPI_Comm local); /* after MPI_Intercomm_crea
 bl_comm *bl_comm_copied(MPI_Comm parent);    /* what MPI_Comm_idup makes, before it has a handle; NULL when out of memory */
 void bl_comm_named(bl_comm *comm, MPI_Comm handle); /* now it has */
 void bl_comm_freed(MPI_Comm comm);           /* before MPI frees it */
+uint64_t bl_comm_next_id(const int *world, int size); /* of the next communicator with these members; NULL: of all ranks */
+void bl_comm_moves(bl_comm *comm, MPI_Comm handle);   /* in a recovery: this is it now */
 void bl_comm_text(MPI_Comm comm, char *text, size_t size); /* "MPI_COMM_WORLD", or the communicator's name */
 int bl_comm_world_rank(const bl_comm *comm, int peer);     /* -1: not in MPI_COMM_WORLD */
 bl_live_slot *bl_comm_slot(const bl_comm *comm, int peer, int tag); /* NULL: invalid peer, or no room (then refused) */
@@ -326,6 +335,12 @@ void bl_info_done(MPI_Info kept, MPI_Info info);
 /* --- requests (requests.c) --- */
 void bl_requests_withdraw(unsigned count, MPI_Request *posted); /* persistent receives of ours */
 void bl_request_vanished(MPI_Request handle); /* MPI has taken it, and a rank is dead */
+void bl_requests_each(void (*visit)(bl_request *request)); /* which takes none out, and brings none in */
+void bl_requests_find(MPI_Request handle, void (*visit)(bl_request *request));
+int bl_request_active(MPI_Request handle);
+int bl_request_receives(MPI_Request handle);  /* an active one that is a receive */
+int bl_requests_settle(void);                /* when communicators are revoked: 1: MPI has nothing to do any more for any of the program's
+                                                sends and receives, and there is nothing else */
 void bl_requests_abandon(void);              /* when all communicators are revoked: MPI has nothing of the program's memory any more */
 void bl_request_enter(uint64_t key, enum bl_request_kind kind, enum bl_call call, MPI_Comm comm, int peer, int tag,
                       int persistent);

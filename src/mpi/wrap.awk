@@ -117,7 +117,7 @@ function then(name, args, what, may_wait, replayed) {
         if (sub(/, info,/, ", own,", informed)) print "    MPI_Info own = bl_info_kept(info);"
         made = params ~ /local_comm/ ? "bl_comm_bridged(*" last ", local_comm);" \
             : "bl_comm_made(*" last ", " (params ~ /intercomm,/ ? "intercomm" : "comm") ", " (params ~ /int tag/ ? "tag" : 0) ");"
-        then(name, informed, made (informed != args ? "\n    bl_info_done(own, info);" : ""), 1, "bl_replaying ? bl_replay_comm(\"" name "\", " last ") : ")
+        then(name, informed, made (informed != args ? "\n    bl_info_done(own, info);" : ""), 1, "bl_log_alone() ? bl_log_comm_again(\"" name "\", " last ") : ")
     } else if (class == "join") {
         print "    bl_refuse(\"" name "\", " (params ~ /MPI_Comm comm/ ? "comm" : "MPI_COMM_NULL") ");"
         if (params ~ /MPI_Comm comm/) print "    bl_collective(comm);"

@@ -14,7 +14,7 @@
 enum { SMALLEST = 1 << 18, LARGEST = 1 << 24 };
 
 typedef struct segment {
-    uint32_t number;
+    uint32_t number, incarnation; /* in which it was made: a rank that stays while another goes back writes on in the next */
     int fd;
     char *base;
     uint64_t bytes, first, end; /* positions; end: of its last record, once it is full */
@@ -44,15 +44,14 @@ void bl_journal_path(const bl_store *store, uint32_t rank, uint32_t incarnation,
 }
 
 /* Of one that is not in use: it has the number that it had, or will have. */
-static void spare_path(const struct bl_journal_more *m, uint32_t number, char path[BL_PATH])
+static void spare_path(const struct bl_journal_more *m, uint32_t incarnation, uint32_t number, char path[BL_PATH])
 {
-    bl_store_path(m->store, path, "rank-%05u/journal-%04u-%s-%06u.tmp-%04u", m->rank, m->store->incarnation, m->name, number,
-                  m->store->incarnation);
+    bl_store_path(m->store, path, "rank-%05u/journal-%04u-%s-%06u.tmp-%04u", m->rank, incarnation, m->name, number, incarnation);
 }
 
 static void write_head(const struct bl_journal_more *m, segment *s)
 {
-    bl_journal_head h = { .format = BL_FORMAT, .rank = m->rank, .incarnation = m->store->incarnation, .number = s->number,
+    bl_journal_head h = { .format = BL_FORMAT, .rank = m->rank, .incarnation = s->incarnation, .number = s->number,
                           .bytes = s->bytes, .first = s->first };
     memcpy(h.magic, BL_JOURNAL_MAGIC, sizeof h.magic);
     snprintf(h.job, sizeof h.job, "%s", m->store->job.id);
@@ -97,7 +96,7 @@ static int publish(struct bl_journal_more *m, segment *s, const char *from, bl_e
     if (m->store->stable == BL_STABLE_POWER && fsync(s->fd) != 0) return bl_fail_errno(err, "cannot force %s", from);
     int rc = bl_fence_enter(m->store, &fence, err);
     if (rc) return rc;
-    bl_journal_path(m->store, m->rank, m->store->incarnation, m->name, s->number, path);
+    bl_journal_path(m->store, m->rank, s->incarnation, m->name, s->number, path);
     if (rename(from, path) != 0) rc = bl_fail_errno(err, "cannot rename %s to %s", from, path);
     bl_fence_leave(&fence);
     if (rc == BELAY_OK && m->store->stable == BL_STABLE_POWER) {
@@ -137,7 +136,7 @@ static void drop_spare(struct bl_journal_more *m)
 {
     char path[BL_PATH];
     segment *s = &m->spare[--m->spares];
-    spare_path(m, s->number, path);
+    spare_path(m, s->incarnation, s->number, path);
     (void)unlink(path);
     m->bytes -= s->bytes;
     m->spare_bytes -= s->bytes;
@@ -147,6 +146,7 @@ static void drop_spare(struct bl_journal_more *m)
 /* The newest that is large enough: its pages are the likeliest to be in a cache. */
 static int take_spare(struct bl_journal_more *m, uint64_t need, segment *s)
 {
+    while (m->spares && m->spare[0].incarnation != m->store->incarnation) drop_spare(m); /* its file is swept any time */
     for (unsigned k = m->spares; k-- > 0;) {
         if (m->spare[k].bytes < need + sizeof(bl_journal_head)) continue;
         *s = m->spare[k];
@@ -166,16 +166,17 @@ static int open_segment(bl_journal *j, uint64_t need)
     if (room_for_one(m)) return -1;
     int again = take_spare(m, need, &s);
     if (again) {
-        spare_path(m, s.number, path);
+        spare_path(m, s.incarnation, s.number, path);
     } else {
         s.bytes = size_of_next(m, need);
         while (m->bytes + s.bytes > m->budget && m->spares) drop_spare(m);
         if (m->bytes + s.bytes > m->budget) return -1;
-        spare_path(m, m->next, path);
+        spare_path(m, m->store->incarnation, m->next, path);
         if (map_new(path, &s, &m->wrong)) return -1;
         m->bytes += s.bytes;
     }
     s.number = m->next;
+    s.incarnation = m->store->incarnation;
     s.first = bl_journal_position(j);
     if (publish(m, &s, path, &m->wrong)) return -1;
     bl_error err;
@@ -287,8 +288,8 @@ void bl_journal_lose(bl_journal *j)
     char path[BL_PATH], copy[BL_PATH];
     pthread_mutex_lock(&m->lock);
     const segment *s = &m->segment[m->segments - 1];
-    bl_journal_path(m->store, m->rank, m->store->incarnation, m->name, s->number, path);
-    spare_path(m, s->number, copy);
+    bl_journal_path(m->store, m->rank, s->incarnation, m->name, s->number, path);
+    spare_path(m, s->incarnation, s->number, copy);
     int fd = open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
     size_t kept = (size_t)(m->synced - s->base), lost = (size_t)(j->at - m->synced);
     char *spoilt = malloc(lost + 1);
@@ -325,8 +326,15 @@ int bl_journal_over(const bl_journal *j)
 static int let_go(struct bl_journal_more *m, const segment *s, bl_error *err)
 {
     char path[BL_PATH], spare[BL_PATH];
-    bl_journal_path(m->store, m->rank, m->store->incarnation, m->name, s->number, path);
-    spare_path(m, s->number, spare);
+    bl_journal_path(m->store, m->rank, s->incarnation, m->name, s->number, path);
+    if (s->incarnation != m->store->incarnation) {
+        int rc = bl_file_remove(path, err);
+        segment old = *s;
+        m->bytes -= rc ? 0 : s->bytes;
+        if (rc == BELAY_OK) unmap(&old);
+        return rc;
+    }
+    spare_path(m, s->incarnation, s->number, spare);
     if (rename(path, spare) != 0) return bl_fail_errno(err, "cannot rename %s to %s", path, spare);
     m->spare[m->spares++] = *s;
     m->spare_bytes += s->bytes;
@@ -361,10 +369,10 @@ static int remove_old(void *context, const char *entry, bl_error *err)
     return bl_file_remove(path, err);
 }
 
-int bl_journal_retire_before(bl_store *store, uint32_t rank, const char *name, bl_error *err)
+int bl_journal_retire_before(bl_store *store, uint32_t rank, const char *name, uint32_t incarnation, bl_error *err)
 {
     char path[BL_PATH];
-    removing r = { store, rank, name, 0, store->incarnation };
+    removing r = { store, rank, name, 0, incarnation };
     bl_store_path(store, path, "rank-%05u", rank);
     return bl_dir_each(path, remove_old, &r, err);
 }

@@ -102,8 +102,8 @@ int bl_journal_over(const bl_journal *journal);            /* more than three qu
 
 /* No record before `position` will be needed: the segments before it are used again, or removed. */
 int bl_journal_retire(bl_journal *journal, uint64_t position, bl_error *err);
-/* The same of all segments of older incarnations than this store's. */
-int bl_journal_retire_before(bl_store *store, uint32_t rank, const char *name, bl_error *err);
+/* The same of all segments of incarnations before this one. */
+int bl_journal_retire_before(bl_store *store, uint32_t rank, const char *name, uint32_t incarnation, bl_error *err);
 
 /* --- after a failure, before this store's incarnation has written its own --- */
 typedef struct bl_journal_place { uint32_t incarnation, number; uint64_t at; } bl_journal_place; /* segment, and byte in its file */

@@ -108,6 +108,33 @@ void bl_live_unmap(bl_live *live)
     *live = (bl_live){ .header = NULL };
 }
 
+static int write_copy(const bl_store *store, const bl_live *live, int fd)
+{
+    bl_live_header h = *live->header;
+    h.incarnation = store->incarnation;
+    if (pwrite(fd, live->header, live->bytes, 0) != (ssize_t)live->bytes || pwrite(fd, &h, sizeof h, 0) != sizeof h)
+        return -1;
+    return mmap(live->header, live->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED ? -1 : 0;
+}
+
+int bl_live_go_on(bl_store *store, bl_live *live, bl_error *err)
+{
+    char path[BL_PATH], temporary[BL_PATH];
+    uint32_t rank = live->header->rank;
+    bl_store_path(store, path, "rank-%05u/live-%04u", rank, store->incarnation);
+    bl_store_path(store, temporary, "rank-%05u/live-%04u.tmp-%04u", rank, store->incarnation, store->incarnation);
+    (void)unlink(temporary);
+    int fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (fd < 0)
+        return bl_fail_errno(err, "cannot create %s", temporary);
+    int code = write_copy(store, live, fd) ? bl_fail_errno(err, "cannot write %s", temporary) : BELAY_OK;
+    close(fd);
+    if (code == BELAY_OK)
+        return publish(store, temporary, path, err);
+    (void)unlink(temporary);
+    return code;
+}
+
 /* --- reading --- */
 
 static int foreign(const char *path, const bl_live_header *h, bl_error *err)

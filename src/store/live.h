@@ -74,6 +74,10 @@ typedef struct bl_live {
 int bl_live_create(bl_store *store, uint32_t rank, bl_live *live, bl_error *err);
 void bl_live_unmap(bl_live *live);
 
+/* The table goes on as that of the incarnation the store now belongs to, at the same address; what it was stays in the file of the
+ * one before. */
+int bl_live_go_on(bl_store *store, bl_live *live, bl_error *err);
+
 /* Reads the table of a (possibly dead) rank into memory of its own, checking magic, sizes and origin.  Free with
  * bl_live_free.  A table of a running rank is a snapshot of a moving thing. */
 int bl_live_read(bl_store *store, uint32_t rank, uint32_t incarnation, bl_live *live, bl_error *err);

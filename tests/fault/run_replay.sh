@@ -108,7 +108,7 @@ if command -v gdb >/dev/null; then
     LD_LIBRARY_PATH=$build/src/mpi/.libs HOME=$scratch
     export LD_LIBRARY_PATH HOME
     job gdb sh -c '"$0" replay 2 --gdb --dir "$1" "$2" --size 128 --steps 200 --quiet <"$3"' "$belay" "$scratch/a copy" "$examples/.libs/heat2d" "$scratch/gdb"
-    check "gdb: stops in the program, at the safe point" says 'run (.*) at .*heat2d.c:\|main (.*) at .*heat2d.c:'
+    check "gdb: stops in the program, at the safe point" says '^run (p='
     check "gdb: the state is that of the checkpoint" says '= [1-9][0-9]*$'
     check "gdb: stops where the rank ended" says 'exchange_halo (.*at .*heat2d.c\|at .*heat2d.c:[0-9]'
     unset LD_LIBRARY_PATH

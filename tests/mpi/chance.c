@@ -265,13 +265,13 @@ static int compare(void)
 {
     uint64_t theirs[RANKS];
     int wrong = 0, all;
-    PMPI_Alltoall(sent_hash, 1, MPI_UINT64_T, theirs, 1, MPI_UINT64_T, MPI_COMM_WORLD);
+    MPI_Alltoall(sent_hash, 1, MPI_UINT64_T, theirs, 1, MPI_UINT64_T, MPI_COMM_WORLD);
     for (int r = 0; r < ranks; r++) {
         if (theirs[r] == received_hash[r]) continue;
         printf("chance: rank %d has not received what rank %d has sent\n", rank, r);
         wrong = 1;
     }
-    PMPI_Allreduce(&wrong, &all, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
+    MPI_Allreduce(&wrong, &all, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
     return all;
 }
 

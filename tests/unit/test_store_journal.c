@@ -109,7 +109,7 @@ static void comes_back(void **state)
     for (uint64_t n = 3000; n < 3010; n++) assert_int_equal(append(j, n, mixed(n)), 0);
     bl_journal_close(j);
     assert_int_equal(count_good(0, mixed, &rc, &err), 3010);
-    assert_int_equal(bl_journal_retire_before(store, 1, "sent", &err), BELAY_OK);
+    assert_int_equal(bl_journal_retire_before(store, 1, "sent", bl_store_job(store)->incarnation, &err), BELAY_OK);
     assert_int_equal(count_good(3000, mixed, &rc, &err), 10);
 }
 
@@ -231,7 +231,7 @@ static void killed_at_any_moment(void **state)
         assert_in_range(good, *said, *said + 1);
         all += good;
         assert_int_equal(bl_store_next_incarnation(store, &err), BELAY_OK);
-        assert_int_equal(bl_journal_retire_before(store, 1, "sent", &err), BELAY_OK);
+        assert_int_equal(bl_journal_retire_before(store, 1, "sent", bl_store_job(store)->incarnation, &err), BELAY_OK);
     }
     assert_true(all > 0);
     munmap((void *)(uintptr_t)said, 4096);
