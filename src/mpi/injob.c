@@ -525,6 +525,7 @@ void bl_injob_go_back(void)
 {
     begin_recovery();
     job.vote = bl_local_may_go_back() ? GOES_BACK : ALL_GO_BACK;
+    if (bl_rt.local) bl_say("rank %d goes back as well: it is in a call that it cannot stay in", bl_rt.rank);
     get_together();
     back_to_main();
 }
@@ -533,7 +534,9 @@ void bl_injob_mend(void)
 {
     do {
         begin_recovery();
-        job.vote = bl_local_may_stay() ? STAYS : bl_local_may_go_back() ? GOES_BACK : ALL_GO_BACK;
+        const char *why = bl_local_cannot_stay();
+        job.vote = !why ? STAYS : bl_local_may_go_back() ? GOES_BACK : ALL_GO_BACK;
+        if (why) bl_say("rank %d goes back as well: %s", bl_rt.rank, why);
         get_together();
         if (job.vote != STAYS || !job.alone) back_to_main();
     } while (!bl_local_stay(job.world));

@@ -274,9 +274,15 @@ void bl_local_rejoin(bl_error *err)
 /* --- who stays --- */
 
 
-int bl_local_may_stay(void)
+const char *bl_local_cannot_stay(void)
 {
-    return bl_rt.local && !local.cannot && !bl_rejoining && bl_log_recoverable() && !bl_outcome_behind() && bl_logged_may_stay() && bl_requests_settle();
+    if (!bl_rt.local) return "it does not log its messages pessimistically";
+    if (local.cannot) return "a file of its could not be written or read";
+    if (bl_rejoining) return "it is on its way back itself";
+    if (!bl_log_recoverable()) return "not all ranks had come to their first safe points";
+    if (bl_outcome_behind() || !bl_logged_may_stay()) return "it was doing again what it did before an earlier failure";
+    if (!bl_requests_settle()) return "MPI has not let go of its requests";
+    return NULL;
 }
 
 static void take_over(MPI_Comm world)

@@ -21,7 +21,8 @@ extern int bl_rejoining; /* this rank has gone back, and is not at its first saf
 /* All of the new world; 0: another has died, or somebody cannot: once more. */
 int bl_local_meet(MPI_Comm world, int stays);
 int bl_local_stay(MPI_Comm world);     /* the whole of it, for who stays */
-int bl_local_may_stay(void);           /* when its communicators are revoked: waits until MPI has nothing to do for its requests */
+/* When its communicators are revoked: waits until MPI has nothing to do for its requests.  NULL: it may stay; else why not. */
+const char *bl_local_cannot_stay(void);
 int bl_local_may_go_back(void);        /* alone; else all have to */
 int bl_local_refused(void);            /* it has turned out that it may not */
 void bl_local_adopt(void);             /* by who goes back: what was met on is ours */

@@ -137,7 +137,7 @@ void bl_logged_abandon(void);                    /* MPI has none of our memory a
 int bl_logged_may_stay(void);                    /* local.h: all that is under way can be had again */
 int bl_logged_match_again(void);                 /* 1; 0: another rank has died */
 int bl_log_ours(MPI_Request handle);              /* it stands for one that MPI has taken */
-int bl_log_taken(MPI_Request handle, MPI_Request *request); /* MPI has, with a dead rank's error: 1: a receive, which gets another handle */
+int bl_log_taken(MPI_Request handle, MPI_Request *request); /* MPI has, and a rank is dead: 1: the program has to go on with another handle */
 void bl_log_type_freed(MPI_Datatype type);       /* it is about to be: receives of it may be under way */
 void bl_logged_free(void);
 int bl_log_link(MPI_Comm comm, const char *call, bl_tree_link *link); /* for its collectives; 0: it has none, and need not */

@@ -1236,6 +1236,7 @@ void bl_log_swap(int count, MPI_Request *requests)
 
 MPI_Request bl_log_inner(MPI_Request request)
 {
+    if (lg.olds) as_it_is_now(&request);
     unsigned i = lg.swapped ? index_of_handle(request) : lg.watches;
     return i < lg.watches && lg.watch[i].inner != MPI_REQUEST_NULL ? lg.watch[i].inner : request;
 }
@@ -1510,6 +1511,15 @@ int bl_log_taken(MPI_Request handle, MPI_Request *request)
     MPI_Request ours;
     unsigned i = index_of_handle(handle);
     const posting *p = lg.postings ? posting_of(bl_request_key(handle)) : NULL;
+    persistent *lasting = persistent_of(bl_request_key(handle));
+    if (lasting) { /* of these too, when it was in error */
+        make_request(&ours);
+        PMPI_Grequest_complete(ours);
+        bl_request_renamed(handle, ours);
+        lasting->key = bl_request_key(ours);
+        *request = ours;
+        return 1;
+    }
     if (!bl_request_receives(handle) || (i == lg.watches && (!p || !p->key))) return 0;
     MPI_Status *answer = make_request(&ours);
     if (i == lg.watches) {

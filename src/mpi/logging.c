@@ -637,6 +637,7 @@ static void ask_the_others(void)
 void bl_log_safe_point(uint64_t safe_point)
 {
     if (bl_logging.prologue || bl_replaying) return;
+    if (state.crossing) look_at_crossing(0);
     if (safe_point % LISTEN_EACH == 0 && bl_log_poll()) bl_injob_mend();
     if (safe_point < state.ask_again || !(bl_journal_over(bl_logging.sent) || bl_journal_over(bl_logging.events))) return;
     state.ask_again = safe_point + LISTEN_EACH;
