@@ -167,9 +167,9 @@ void bl_injob_mend(void)
     abort();
 }
 
-int bl_injob_is_failure(int code)
+int bl_injob_hurt(MPI_Comm comm)
 {
-    (void)code;
+    (void)comm;
     return 0;
 }
 
@@ -204,7 +204,7 @@ static void nap(void)
     nanosleep(&(struct timespec){ .tv_nsec = NAP_NS }, NULL);
 }
 
-int bl_injob_is_failure(int code)
+static int is_failure(int code)
 {
     int class = MPI_SUCCESS;
     if (code == MPI_SUCCESS) return 0;
@@ -243,7 +243,7 @@ static int a_rank_is_dead(void)
 }
 
 /* A collective that a death has broken may say anything. */
-static int a_death_behind_it(MPI_Comm comm)
+int bl_injob_hurt(MPI_Comm comm)
 {
     int revoked = 0;
     MPIX_Comm_is_revoked(comm, &revoked);
@@ -271,7 +271,7 @@ static void fatal(MPI_Comm comm, int code)
 
 static void on_error(MPI_Comm *comm, int *code, ...)
 {
-    if (bl_injob_is_failure(*code) || (!job.busy && a_death_behind_it(*comm))) {
+    if (is_failure(*code) || (!job.busy && bl_injob_hurt(*comm))) {
         if (bl_rt.completing) bl_rt.hurt = 1;
         else if (!job.busy) bl_injob_go_back();
         return;

@@ -24,7 +24,7 @@ void bl_injob_began(uint32_t incarnation);
 void bl_injob_go_back(void) __attribute__((noreturn)); /* a rank is dead */
 void bl_injob_mend(void);               /* the same; comes back when this rank stays (local.h), and all is as if nobody had died */
 int bl_injob_alone(void);               /* this process goes back, or has come, while others stay */
-int bl_injob_is_failure(int code);      /* of MPI: a rank is dead, or a communicator revoked */
+int bl_injob_hurt(MPI_Comm comm);       /* a rank is dead, or this is revoked */
 void bl_injob_revoke(MPI_Comm comm);
 int bl_injob_agree(MPI_Comm comm, int flag); /* the same on all: everybody has said yes, and nobody has died */
 int bl_injob_active(void);              /* a death leads to a recovery in the job */

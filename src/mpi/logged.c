@@ -34,7 +34,7 @@ typedef struct watched {
     MPI_Status *answer;      /* `handle` is a request of ours: what it will say */
     uint8_t wild, held, done, told; /* held: not posted yet; done: shown to the program; told: its event is in the journal */
     uint8_t own_type;        /* `type` is a copy */
-    uint8_t sends;           /* one that a death has broken: it is in the journal, so it is sent */
+    uint8_t sends;           /* one that a death may have broken: it is in the journal, so it is sent */
     uint8_t hashed;          /* what was told has it */
     int from, with;          /* what was told: rank in comm, tag */
     uint64_t hash;
@@ -1358,16 +1358,13 @@ static int stays_as_it_is(const bl_request *r)
     return !r->active || r->counted || !r->comm || r->comm->size == 1;
 }
 
-/* A receive that the program has not seen the end of is watched from now on, and so is a send that a death has broken. */
+/* A receive that the program has not seen the end of is watched from now on; and a send, which may be in error (MPI tells only who
+ * ends it), is complete. */
 static void watch_again(bl_request *r)
 {
     MPI_Request handle = (MPI_Request)(uintptr_t)r->key;
-    MPI_Status s = { .MPI_ERROR = MPI_SUCCESS };
-    int complete = 0;
     if (r->persistent || stays_as_it_is(r) || index_of_handle(handle) < lg.watches) return;
     if (r->kind == BL_REQ_SEND) {
-        PMPI_Request_get_status(handle, &complete, &s);
-        if (s.MPI_ERROR == MPI_SUCCESS) return;
         watched *e = watch(&(watched){ .handle = handle, .inner = MPI_REQUEST_NULL, .sends = 1, .comm = r->comm });
         make_request(&e->inner);
         PMPI_Grequest_complete(e->inner);

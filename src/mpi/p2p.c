@@ -514,9 +514,8 @@ static int logged_status(MPI_Request request, int *flag, MPI_Status *status)
     if (bl_log_alone() && bl_log_held(1, &request)) bl_log_unknown();
     for (unsigned turn = 0; rc == MPI_SUCCESS && !*flag && (how == BL_KNOWN || turn == 0); turn++) {
         if (turn > 0) bl_pause_briefly(turn);
-        s->MPI_ERROR = MPI_SUCCESS;
         rc = PMPI_Request_get_status(inner, flag, s);
-        if (!*flag || !bl_rt.local || !bl_injob_is_failure(s->MPI_ERROR)) continue;
+        if (!*flag || !bl_rt.local || !bl_injob_hurt(bl_request_comm(request))) continue; /* complete, and perhaps in error: MPI does not say */
         bl_injob_mend();
         inner = bl_log_inner(request);
         *flag = 0;

@@ -424,6 +424,12 @@ int bl_request_active(MPI_Request handle)
     return r && r->active;
 }
 
+MPI_Comm bl_request_comm(MPI_Request handle)
+{
+    const bl_request *r = find(bl_request_key(handle));
+    return r && r->comm ? r->comm->handle : bl_rt.world;
+}
+
 static int under_way, strange;
 static MPI_Request never; /* complete; while it is waited for */
 

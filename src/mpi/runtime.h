@@ -337,6 +337,7 @@ void bl_requests_withdraw(unsigned count, MPI_Request *posted); /* persistent re
 void bl_request_vanished(MPI_Request handle); /* MPI has taken it, and a rank is dead */
 void bl_requests_each(void (*visit)(bl_request *request)); /* which takes none out, and brings none in */
 void bl_requests_find(MPI_Request handle, void (*visit)(bl_request *request));
+MPI_Comm bl_request_comm(MPI_Request handle);
 int bl_request_active(MPI_Request handle);
 int bl_request_receives(MPI_Request handle);  /* an active one that is a receive, and not shown to the program */
 int bl_requests_settle(void);                /* when communicators are revoked: 1: MPI has nothing to do any more for any of the program's
