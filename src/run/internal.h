@@ -74,8 +74,10 @@ void bl_postmortem_of(bl_store *store, const bl_options *options, const bl_watch
 void bl_postmortem_text(const bl_postmortem *p, const bl_options *options, char *text, size_t size);
 
 /* --- own.c: independent checkpoints --- */
-/* Tells it; seconds of lost work.  *logged_s gets what it would have been with message logging added. */
-double bl_own_line(bl_store *store, const bl_events *events, const bl_postmortem *dead, double *logged_s);
+/* [ranks] who stayed where it was when `next` was begun in the job; NULL: nobody.  Freed by the caller. */
+uint8_t *bl_own_stayed(bl_store *store, uint32_t incarnation, uint32_t next);
+/* Tells it; seconds of lost work.  stayed: NULL: nobody has.  *logged_s gets what it would have been with message logging added. */
+double bl_own_line(bl_store *store, const bl_events *events, const bl_postmortem *dead, const uint8_t *stayed, double *logged_s);
 typedef struct bl_collector { int64_t next_ns; } bl_collector;
 void bl_own_collect(bl_store *store, bl_collector *collector); /* now and then: removes what no line can need any more */
 

@@ -1,7 +1,9 @@
 /* own.c - what `belay run` does about independent checkpoints: tells the line after a death, removes what no line needs. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "recovery/past.h"
 #include "run/internal.h"
@@ -18,7 +20,7 @@ typedef struct totals {
     int64_t newest_ns;       /* the same if each went on from its newest, which it can with its messages logged */
 } totals;
 
-static totals add_up(const bl_past *p)
+static totals add_up(const bl_past *p, const uint8_t *stayed)
 {
     totals t = { .oldest_ns = INT64_MAX, .newest_ns = INT64_MAX };
     for (uint32_t r = 0; r < p->ranks; r++) {
@@ -26,6 +28,7 @@ static totals add_up(const bl_past *p)
         t.kept += p->last[r];
         t.undone += p->last[r] - p->line.cut[r];
         t.at_start += from->number == 0;
+        if (stayed && stayed[r]) continue;
         if (from->time_ns < t.oldest_ns) t.oldest_ns = from->time_ns;
         if (p->at[r][p->last[r]].time_ns < t.newest_ns) t.newest_ns = p->at[r][p->last[r]].time_ns;
     }
@@ -53,7 +56,41 @@ static double since(bl_store *store, const bl_postmortem *dead, int64_t time_ns)
     return seconds > 0 ? seconds : 0;
 }
 
-double bl_own_line(bl_store *store, const bl_events *events, const bl_postmortem *dead, double *logged_s)
+/* Each in turn is waited for, since they meet before any of them goes on. */
+uint8_t *bl_own_stayed(bl_store *store, uint32_t incarnation, uint32_t next)
+{
+    uint32_t ranks = bl_store_job(store)->ranks, many = 0;
+    uint8_t *stayed = calloc(ranks, sizeof *stayed);
+    int64_t until = bl_ticks_ns() + INT64_C(1000000000);
+    for (uint32_t r = 0; stayed && r < ranks; r++) {
+        bl_live_header before, after;
+        bl_error ignored;
+        while (bl_live_read_header(store, r, next, &after, &ignored) && bl_ticks_ns() < until) nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+        if (bl_live_read_header(store, r, incarnation, &before, &ignored) || bl_live_read_header(store, r, next, &after, &ignored)) continue;
+        stayed[r] = before.pid == after.pid && before.started_ns == after.started_ns; /* its table went on */
+        many += stayed[r];
+    }
+    if (many) return stayed;
+    free(stayed);
+    return NULL;
+}
+
+static void list_back(const bl_past *p, const uint8_t *stayed, char *text, size_t size)
+{
+    size_t used = 0;
+    uint32_t back = 0;
+    text[0] = '\0';
+    for (uint32_t r = 0; r < p->ranks; r++) {
+        const bl_past_checkpoint *from = bl_past_restart(p, r);
+        if (stayed[r] || back++ >= RANKS_SHOWN || used >= size) continue;
+        int n = from->number ? snprintf(text + used, size - used, "%srank %u to its checkpoint %u (safe point %" PRIu64 ")", used ? ", " : "", r, from->number, from->safe_point)
+                             : snprintf(text + used, size - used, "%srank %u to the start", used ? ", " : "", r);
+        used += n > 0 ? (size_t)n : 0;
+    }
+    if (used < size) snprintf(text + used, size - used, "%s; the other %u stay where they are", back > RANKS_SHOWN ? " ..." : "", p->ranks - back);
+}
+
+double bl_own_line(bl_store *store, const bl_events *events, const bl_postmortem *dead, const uint8_t *stayed, double *logged_s)
 {
     bl_past past;
     bl_error err = { 0, "" };
@@ -62,12 +99,15 @@ double bl_own_line(bl_store *store, const bl_events *events, const bl_postmortem
         bl_event(events, "warning", err.text, NULL);
         return 0;
     }
-    totals t = add_up(&past);
+    totals t = add_up(&past, stayed);
     double lost_s = since(store, dead, t.oldest_ns);
     *logged_s += since(store, dead, t.newest_ns);
     list_ranks(&past, ranks, sizeof ranks);
     if (t.transit) snprintf(again, sizeof again, "; messages in transit, sent again: %" PRIu64, t.transit);
-    if (t.at_start < past.ranks)
+    if (stayed) {
+        list_back(&past, stayed, ranks, sizeof ranks);
+        snprintf(text, sizeof text, "only %s; %.1f s of work to redo", ranks, lost_s);
+    } else if (t.at_start < past.ranks)
         snprintf(text, sizeof text, "recovery line: %s; %" PRIu64 " of %" PRIu64 " checkpoints undone, %.1f s of work to redo%s", ranks,
                  t.undone, t.kept, lost_s, again);
     else if (t.kept == 0)

@@ -173,8 +173,13 @@ static int after_death(supervisor *s, const bl_watch *w, const bl_postmortem *p,
         *status = give_up(s, text);
         return 1;
     }
-    if (independent(s)) s->redone_s += bl_own_line(s->store, &s->events, p, &s->logged_s);
-    else tell_line(s, p);
+    if (independent(s)) {
+        int local = w->next && s->options.settings.logging == BL_LOGGING_PESSIMISTIC;
+        uint8_t *stayed = local ? bl_own_stayed(s->store, bl_store_job(s->store)->incarnation, w->next) : NULL;
+        s->redone_s += bl_own_line(s->store, &s->events, p, stayed, &s->logged_s);
+        free(stayed);
+    }
+    if (!independent(s)) tell_line(s, p);
     s->fired |= p->fired;
     return 0;
 }

@@ -125,7 +125,60 @@ check "without --with-ft it is refused" not ended 0
 check "and says what is missing" says 'needs mpirun --with-ft ulfm'
 unset BELAY_SPARES BELAY_DIR BELAY_EVERY BELAY_STABLE BELAY_KILL
 
-# A program that has no belay_main is started again.
+# With message logging only the dead rank goes back; the others stay in the call they are in and repeat nothing.  Rank 0, which lives,
+# makes each of its steps once.
+logged="--checkpoint independent --logging pessimistic"
+goes_on local 1 0 $logged --kill 2@step=23 $small
+check "local: only the dead rank goes back" says 'only rank 2 goes back; the other 3 stay where they are'
+check "local: belay run says so" says 'only rank 2 to its checkpoint 4 (safe point 20); the other 3 stay where they are'
+check "local: the others repeat no step" says 'heat2d: 60 steps in'
+goes_on local-many 3 0 $logged --kill 0@step=13,1@step=29,3@step=29,0@step=41 $small
+spares=4
+goes_on local-two 1 0 $logged --kill 1@step=23,2@step=23 $small
+check "local-two: only these go back" says 'only ranks 1, 2 go back; the other 2 stay'
+stable=power
+goes_on local-power 2 0 $logged --kill 2@step=23+power,0@step=41+power $small
+stable=process
+for point in init recover restored snapshot rename publish finalize detect shrink settle recover#2 detect#2 shrink#2 settle#2; do
+    for rank in 0 2; do
+        name=local-$rank-$point
+        run "$name" --spares 4 --stable process --every 5 $logged --kill "1@step=12,1@step=23,$rank@point=$point" $small
+        check "$name: exit status 0" ended 0
+        check "$name: same result" same_result
+        rm -rf "$scratch/$name"
+    done
+done
+spares=
+
+# Every logged call, whose outcome chance decides, in a program that has no belay_main: who stays needs none.
+stayed=0 bad=0
+for seed in $(seq 1 "${CHANCE_SEEDS:-12}"); do
+    n=$((2 + seed % 4)) kills=
+    for kill in 1 2 3; do kills=$kills${kills:+,}$(((seed + kill * kill) % n))@random:$seed$kill/1500; done
+    job "chance-$seed" "$belay" run -n "$n" --spares 3 --dir "$scratch/chance-$seed" $logged --stable process --every 5,7,4,9,6 --kill "$kills" \
+        "$programs/chance" "$seed" 100
+    if ! ended 0 || ! says '^chance: nothing lost'; then
+        bad=$((bad + 1))
+        fail "chance, seed $seed"
+    fi
+    stayed=$((stayed + $(count 'stay where they are$')))
+    rm -rf "$scratch/chance-$seed"
+done
+check "chance: nothing lost, nothing twice" [ "$bad" = 0 ]
+check "chance: ranks have stayed at least as often as there were programs" [ "$stayed" -ge "${CHANCE_SEEDS:-12}" ]
+
+# Handles stay: 100 of every kind, made before the first safe point, used after a death by all.
+heat=$reference
+BELAY_OFF=1
+export BELAY_OFF
+mpirun4 handles-reference "$programs/handles"
+unset BELAY_OFF
+reference=$(result_of "$log")
+goes_on handles 1 0 $logged --kill 1@step=4 "$programs/handles"
+reference=$heat
+check "handles: only one went back" says 'only rank 1 goes back; the other 3 stay'
+
+# A program that has no belay_main, and cannot stay without logging, is started again.
 run no-main --spares 1 --checkpoint independent --every 5 --stable process --max-restarts 1 --kill 1@step=12 "$programs/chance" 1 20
 check "no-main: it says that there is nowhere to go back to" says 'does not run in belay_main'
 check "no-main: it is started again" started_again 1
@@ -137,7 +190,7 @@ check "spawn: exit status 0" ended 0
 check "spawn: same result" same_result
 check "spawn: in the job, or started again" says 'all ranks are back\|relaunching'
 
-# Random kills of every example.
+# Random kills of every example, with checkpoints of all and with message logging.
 calls_of() { case $1 in heat2d*) echo 700 ;; cg*) echo 900 ;; wavefront*) echo 120 ;; farm*) echo 300 ;; domino*) echo 60 ;; esac; }
 rounds=${RANDOM_KILLS:-8}
 for program in "heat2d --size 64 --steps 40 --quiet" "cg --size 128 --steps 30 --quiet" "wavefront 40" "farm 8" "domino 30"; do
@@ -150,7 +203,10 @@ for program in "heat2d --size 64 --steps 40 --quiet" "cg --size 128 --steps 30 -
     bad=0 round=1
     while [ "$round" -le "$rounds" ]; do
         rm -rf "$scratch/$what"
-        run "$what" --spares 2 --stable process --every 5 --kill "$((round % 4))@random:$round/$(calls_of "$what"),$(((round + 2) % 4))@random:$((round + 1000))/$(calls_of "$what")" "$build"/examples/$program
+        how=
+        [ $((round % 2)) = 0 ] && how=$logged
+        # shellcheck disable=SC2086  # words
+        run "$what" --spares 2 --stable process --every 5 $how --kill "$((round % 4))@random:$round/$(calls_of "$what"),$(((round + 2) % 4))@random:$((round + 1000))/$(calls_of "$what")" "$build"/examples/$program
         if ! ended 0 || ! same_result; then
             bad=$((bad + 1))
             fail "$what, seed $round"
