@@ -83,8 +83,8 @@ static void list_back(const bl_past *p, const uint8_t *stayed, char *text, size_
     for (uint32_t r = 0; r < p->ranks; r++) {
         const bl_past_checkpoint *from = bl_past_restart(p, r);
         if (stayed[r] || back++ >= RANKS_SHOWN || used >= size) continue;
-        int n = from->number ? snprintf(text + used, size - used, "%srank %u to its checkpoint %u (safe point %" PRIu64 ")", used ? ", " : "", r, from->number, from->safe_point)
-                             : snprintf(text + used, size - used, "%srank %u to the start", used ? ", " : "", r);
+        int n = from->number ? snprintf(text + used, size - used, "%srank %u back to checkpoint %u (safe point %" PRIu64 ")", used ? ", " : "", r, from->number, from->safe_point)
+                             : snprintf(text + used, size - used, "%srank %u back to the start", used ? ", " : "", r);
         used += n > 0 ? (size_t)n : 0;
     }
     if (used < size) snprintf(text + used, size - used, "%s; the other %u stay where they are", back > RANKS_SHOWN ? " ..." : "", p->ranks - back);
@@ -106,7 +106,7 @@ double bl_own_line(bl_store *store, const bl_events *events, const bl_postmortem
     if (t.transit) snprintf(again, sizeof again, "; messages in transit, sent again: %" PRIu64, t.transit);
     if (stayed) {
         list_back(&past, stayed, ranks, sizeof ranks);
-        snprintf(text, sizeof text, "only %s; %.1f s of work to redo", ranks, lost_s);
+        snprintf(text, sizeof text, "recovery line: %s; %.1f s of work to redo", ranks, lost_s);
     } else if (t.at_start < past.ranks)
         snprintf(text, sizeof text, "recovery line: %s; %" PRIu64 " of %" PRIu64 " checkpoints undone, %.1f s of work to redo%s", ranks,
                  t.undone, t.kept, lost_s, again);

@@ -130,10 +130,10 @@ unset BELAY_SPARES BELAY_DIR BELAY_EVERY BELAY_STABLE BELAY_KILL
 logged="--checkpoint independent --logging pessimistic"
 goes_on local 1 0 $logged --kill 2@step=23 $small
 check "local: only the dead rank goes back" says 'only rank 2 goes back; the other 3 stay where they are'
-check "local: belay run says so" says 'only rank 2 to its checkpoint 4 (safe point 20); the other 3 stay where they are'
+check "local: belay run says so" says 'recovery line: rank 2 back to checkpoint 4 (safe point 20); the other 3 stay where they are'
 check "local: the others repeat no step" says 'heat2d: 60 steps in'
-goes_on local-many 3 0 $logged --kill 0@step=13,1@step=29,3@step=29,0@step=41 $small
 spares=4
+goes_on local-many 3 0 $logged --kill 0@step=13,1@step=29,3@step=29,0@step=41 $small
 goes_on local-two 1 0 $logged --kill 1@step=23,2@step=23 $small
 check "local-two: only these go back" says 'only ranks 1, 2 go back; the other 2 stay'
 stable=power

@@ -569,6 +569,41 @@ static void put32(char *bytes, size_t offset, uint32_t value)
     memcpy(bytes + offset, &value, sizeof value);
 }
 
+/* Of a rank that stays where it is while another goes back. */
+static void a_live_table_goes_on(void **state)
+{
+    (void)state;
+    bl_store *store = create(2);
+    bl_error err = { .code = 0 };
+    bl_live live, before, after;
+    assert_int_equal(bl_live_create(store, 1, &live, &err), BELAY_OK);
+    const bl_live_header *at = live.header;
+    live.header->calls = 77;
+    live.slot[5] = (bl_live_slot){ .comm = 9, .peer = 0, .tag = 3, .sent = 4, .received = 5 };
+    assert_int_equal(bl_store_next_incarnation(store, &err), BELAY_OK);
+    assert_int_equal(bl_live_go_on(store, &live, &err), BELAY_OK);
+    assert_ptr_equal(live.header, at);
+    live.header->calls = 78;
+    live.slot[5].sent = 6;
+    assert_int_equal(bl_live_read(store, 1, 0, &before, &err), BELAY_OK);
+    assert_int_equal(bl_live_read(store, 1, 1, &after, &err), BELAY_OK);
+    assert_int_equal(before.header->calls, 77);
+    assert_int_equal(before.slot[5].sent, 4);
+    assert_int_equal(after.header->calls, 78);
+    assert_int_equal(after.slot[5].sent, 6);
+    assert_int_equal(after.header->incarnation, 1);
+    assert_true(before.header->started_ns == after.header->started_ns && before.header->pid == after.header->pid);
+    bl_live_free(&before);
+    bl_live_free(&after);
+    /* When another incarnation has been begun since, it may not. */
+    bl_store *newer = reopen();
+    assert_int_equal(bl_store_next_incarnation(newer, &err), BELAY_OK);
+    assert_int_equal(bl_live_go_on(store, &live, &err), BELAY_ERR_STALE);
+    bl_live_unmap(&live);
+    bl_store_close(newer);
+    bl_store_close(store);
+}
+
 static void a_damaged_live_table_is_refused_or_harmless(void **state)
 {
     (void)state;
@@ -642,6 +677,7 @@ int main(void)
         TEST(a_directory_without_permission_is_one_clear_line),
         TEST(something_in_the_way_of_a_directory_is_one_clear_line),
         TEST(a_live_table_survives_its_process),
+        TEST(a_live_table_goes_on),
         TEST(a_damaged_live_table_is_refused_or_harmless),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);

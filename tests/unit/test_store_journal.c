@@ -113,6 +113,43 @@ static void comes_back(void **state)
     assert_int_equal(count_good(3000, mixed, &rc, &err), 10);
 }
 
+/* A rank that stays where it is while another goes back: the next incarnation has begun, and it writes on. */
+static void goes_on_into_the_next_incarnation(void **state)
+{
+    bl_error err;
+    int rc;
+    (void)state;
+    bl_journal *j = create(BUDGET);
+    for (uint64_t n = 0; n < 3000; n++) assert_int_equal(append(j, n, mixed(n)), 0);
+    assert_int_equal(bl_journal_retire(j, bl_journal_position(j) * 3 / 4, &err), BELAY_OK); /* some are kept, to be used again */
+    uint64_t left = 3000, first = 0;
+    assert_true(scratch_count(dir, ".tmp-0000") > 0);
+    assert_int_equal(bl_store_next_incarnation(store, &err), BELAY_OK);
+    char rank[BL_PATH];
+    bl_store_path(store, rank, "rank-%05u", 1);
+    bl_dir_sweep(store, rank); /* as a checkpoint does: those are gone */
+    assert_int_equal(scratch_count(dir, ".tmp-0000"), 0);
+    for (; left < 9000; left++) assert_int_equal(append(j, left, mixed(left)), 0);
+    assert_true(scratch_count(dir, "journal-0001-sent-") > 0);
+    bl_journal_reader *reader;
+    bl_record r;
+    const char *payload;
+    assert_int_equal(bl_journal_read_open(store, 1, "sent", &reader, &err), BELAY_OK);
+    assert_int_equal(bl_journal_next(reader, &r, &payload, &err), 1);
+    first = r.a;
+    bl_journal_read_close(reader);
+    assert_true(first > 0 && first < 3000);
+    assert_int_equal(count_good(first, mixed, &rc, &err), 9000 - first);
+    assert_int_equal(rc, 0);
+    /* Those of incarnations before the one in which it began go; its own stay. */
+    assert_int_equal(bl_journal_retire_before(store, 1, "sent", 0, &err), BELAY_OK);
+    assert_int_equal(count_good(first, mixed, &rc, &err), 9000 - first);
+    assert_int_equal(bl_journal_retire(j, bl_journal_position(j), &err), BELAY_OK); /* all but the open one, of both */
+    assert_int_equal(scratch_count(dir, "journal-0000-sent-"), 0);
+    for (; left < 9010; left++) assert_int_equal(append(j, left, mixed(left)), 0);
+    bl_journal_close(j);
+}
+
 static uint64_t large(uint64_t n)
 {
     (void)n;
@@ -585,6 +622,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(comes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(goes_on_into_the_next_incarnation, setup, teardown),
         cmocka_unit_test_setup_teardown(one_longer_than_a_segment, setup, teardown),
         cmocka_unit_test_setup_teardown(every_prefix, setup, teardown),
         cmocka_unit_test_setup_teardown(every_flip, setup, teardown),
