@@ -310,6 +310,14 @@ MPI_Comm bl_comm_moved(MPI_Comm comm)
     return comm;
 }
 
+MPI_Comm bl_comm_at_first(MPI_Comm comm)
+{
+    if (comm != MPI_COMM_WORLD) return comm;
+    for (unsigned i = 0; bl_rt.moved && i < bl_rt.comms; i++)
+        if (bl_rt.comm[i]->handle == bl_rt.world) return bl_rt.comm[i]->before;
+    return bl_rt.world;
+}
+
 void bl_comm_moves(bl_comm *c, MPI_Comm handle)
 {
     if (c->before == MPI_COMM_NULL && !c->freed) c->before = c->handle;

@@ -679,7 +679,7 @@ BELAY_API int MPI_Comm_get_attr(MPI_Comm comm, int comm_keyval, void *attribute_
 {
     int predefined = comm_keyval == MPI_TAG_UB || comm_keyval == MPI_HOST || comm_keyval == MPI_IO || comm_keyval == MPI_WTIME_IS_GLOBAL ||
                      comm_keyval == MPI_UNIVERSE_SIZE || comm_keyval == MPI_APPNUM || comm_keyval == MPI_LASTUSEDCODE;
-    return PMPI_Comm_get_attr(predefined ? comm : bl_now(comm), comm_keyval, attribute_val, flag);
+    return PMPI_Comm_get_attr(predefined ? comm : bl_comm_at_first(comm), comm_keyval, attribute_val, flag);
 }
 
 BELAY_API int MPI_Comm_set_errhandler(MPI_Comm comm, MPI_Errhandler errhandler)

@@ -168,6 +168,7 @@ typedef struct bl_runtime {
 extern bl_runtime bl_rt;
 
 MPI_Comm bl_comm_moved(MPI_Comm comm);
+MPI_Comm bl_comm_at_first(MPI_Comm comm); /* what has the attributes that the program has set: they stay where they are */
 
 /* A wrapper's communicator, as it is now. */
 static inline MPI_Comm bl_now(MPI_Comm comm)

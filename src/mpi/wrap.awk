@@ -48,7 +48,7 @@ function then(name, args, what, may_wait, replayed) {
     kind = peer == "dest" ? "BL_REQ_SEND" : "BL_REQ_RECV"
 
     now = "" # a communicator is the one that is current
-    for (i = 1; i <= n; i++) if (p[i] ~ /^MPI_Comm [a-z_0-9]+$/) { c = p[i]; sub(/.* /, "", c); now = now "    " c " = bl_now(" c ");\n" }
+    for (i = 1; i <= n; i++) if (p[i] ~ /^MPI_Comm [a-z_0-9]+$/) { c = p[i]; sub(/.* /, "", c); now = now "    " c " = " (name ~ /_attr$/ ? "bl_comm_at_first(" : "bl_now(") c ");\n" }
 
     if (class == "mpi4") {
         print "#ifdef BL_HAVE_MPI4\nBELAY_API " proto "\n{"

@@ -14,6 +14,7 @@ static MPI_Datatype type[MANY];
 static MPI_Op op[MANY];
 static MPI_Request out[MANY], in[MANY];
 static uint64_t leaving[MANY], coming[MANY];
+static int key, values[MANY];
 
 static void mix(void *a, void *b, int *count, MPI_Datatype *of)
 {
@@ -27,6 +28,8 @@ static void make(void)
 {
     int dims[2] = { 0, 0 }, periods[2] = { 1, 0 };
     MPI_Dims_create(ranks, 2, dims);
+    MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, MPI_COMM_NULL_DELETE_FN, &key, NULL);
+    MPI_Comm_set_attr(MPI_COMM_WORLD, key, &values[0]);
     for (int i = 0; i < MANY; i++) {
         char name[16];
         MPI_Comm_dup(MPI_COMM_WORLD, &dup[i]);
@@ -34,6 +37,7 @@ static void make(void)
         MPI_Cart_create(MPI_COMM_WORLD, 2, dims, periods, 0, &grid[i]);
         snprintf(name, sizeof name, "copy %d", i);
         MPI_Comm_set_name(dup[i], name);
+        MPI_Comm_set_attr(grid[i], key, &values[i]);
         MPI_Type_vector(2, 1, i + 1, MPI_UINT64_T, &type[i]);
         MPI_Type_commit(&type[i]);
         MPI_Op_create(mix, 0, &op[i]);
@@ -67,6 +71,11 @@ static void ask(int i)
     length = snprintf(expected, sizeof expected, "copy %d", i);
     for (int k = 0; k <= length; k++)
         if (name[k] != expected[k]) wrong("name of copy", i);
+    int *there;
+    MPI_Comm_get_attr(grid[i], key, &there, &flag);
+    if (!flag || there != &values[i]) wrong("attribute of grid", i);
+    MPI_Comm_get_attr(MPI_COMM_WORLD, key, &there, &flag);
+    if (!flag || there != &values[0]) wrong("attribute of MPI_COMM_WORLD, asked with", i);
     MPI_Comm_test_inter(half[i], &flag);
     MPI_Topo_test(grid[i], &same);
     if (flag || same != MPI_CART) wrong("kind of", i);
