@@ -36,6 +36,7 @@ typedef struct watched {
     uint8_t own_type;        /* `type` is a copy */
     uint8_t sends;           /* one that a death may have broken: it is in the journal, so it is sent */
     uint8_t hashed;          /* what was told has it */
+    uint8_t again;           /* matched again already */
     int from, with;          /* what was told: rank in comm, tag */
     uint64_t hash;
 } watched;
@@ -1474,6 +1475,24 @@ static persistent *next_started(uint64_t start)
     return next;
 }
 
+/* Which of several wildcards had which message is an event, when it was told while an earlier one was open: that one is not to take it. */
+static int match_told(void)
+{
+    int good = 1, world;
+    for (unsigned i = 0; good && i < lg.watches; i++) {
+        watched *e = &lg.watch[i];
+        e->again = 0;
+        if (e->done || e->sends || !e->told || !e->hashed || e->comm->size == 1) continue;
+        bl_wanted w = wanted(e->comm, e->from, e->with);
+        w.hashed = 1;
+        w.hash = e->hash;
+        if (!bl_feed_find(&w, &world)) continue; /* it will be sent again */
+        good = match_again(e);
+        e->again = 1;
+    }
+    return good;
+}
+
 /* In the order posted. */
 int bl_logged_match_again(void)
 {
@@ -1484,6 +1503,7 @@ int bl_logged_match_again(void)
         if (p->of) good = make_again(p);
         if (good && p->of && !p->receives && is_active(p)) good = start_again(p);
     }
+    if (good) good = match_told();
     persistent *p = next_started(0);
     for (unsigned i = 0; good && (p || i < lg.watches);) {
         if (p && (i == lg.watches || p->clock < lg.watch[i].clock)) {
@@ -1492,7 +1512,7 @@ int bl_logged_match_again(void)
             continue;
         }
         watched *e = &lg.watch[i++];
-        if (!e->done && !e->sends && e->comm->size > 1) good = match_again(e);
+        if (!e->done && !e->sends && !e->again && e->comm->size > 1) good = match_again(e);
     }
     return good;
 }
