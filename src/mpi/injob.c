@@ -542,6 +542,8 @@ void bl_injob_go_back(void)
 
 void bl_injob_mend(void)
 {
+    bl_rt.completing = 1;
+    bl_log_all_begun(); /* this rank may not have looked */
     do {
         begin_recovery();
         const char *why = bl_local_cannot_stay();

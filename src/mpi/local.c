@@ -280,9 +280,9 @@ const char *bl_local_cannot_stay(void)
     if (local.cannot) return "a file of its could not be written or read";
     if (bl_rejoining) return "it is on its way back itself";
     if (!bl_log_recoverable()) return "not all ranks had come to their first safe points";
-    if (bl_outcome_behind() || !bl_logged_may_stay()) return "it was doing again what it did before an earlier failure";
+    if (bl_outcome_behind()) return "it was doing again what it did before an earlier failure";
     if (!bl_requests_settle()) return "MPI has not let go of its requests";
-    return NULL;
+    return bl_logged_cannot_stay();
 }
 
 static void take_over(MPI_Comm world)

@@ -134,7 +134,8 @@ int bl_log_ready(int count, const MPI_Request *requests); /* one that MPI does n
 void bl_log_request_freed(MPI_Request handle);
 void bl_log_persistent(const void *buf, int count, MPI_Datatype type, int peer, int tag, MPI_Comm comm, enum bl_call call, MPI_Request request);
 void bl_logged_abandon(void);                    /* MPI has none of our memory any more */
-int bl_logged_may_stay(void);                    /* local.h: all that is under way can be had again */
+void bl_logged_begin(void);                      /* at the first safe point, when the counters are those of the checkpoint */
+const char *bl_logged_cannot_stay(void);         /* local.h: NULL: all that is under way can be had again */
 int bl_logged_match_again(void);                 /* 1; 0: another rank has died */
 int bl_log_ours(MPI_Request handle);              /* it stands for one that MPI has taken */
 int bl_log_taken(MPI_Request handle, MPI_Request *request); /* MPI has, and a rank is dead: 1: the program has to go on with another handle */

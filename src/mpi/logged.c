@@ -37,6 +37,7 @@ typedef struct watched {
     uint8_t sends;           /* one that a death may have broken: it is in the journal, so it is sent */
     uint8_t hashed;          /* what was told has it */
     uint8_t again;           /* matched again already */
+    uint64_t number;         /* as that of a posting */
     int from, with;          /* what was told: rank in comm, tag */
     uint64_t hash;
 } watched;
@@ -44,6 +45,7 @@ typedef struct watched {
 /* What a receive was posted with, while this rank may stay: of the last request that had this handle, be it complete or not. */
 typedef struct posting {
     uint64_t key, clock;     /* key: 0: free */
+    uint64_t number;         /* of its message on the channel, if no wildcard comes in between */
     void *buf;
     MPI_Datatype type;
     bl_comm *comm;
@@ -64,6 +66,7 @@ typedef struct persistent {  /* requests of MPI_Send_init and the like */
     MPI_Status status;       /* of a message from a journal */
     bl_room room;            /* where it lands */
     uint64_t clock, start;   /* of its start; and how many there were before */
+    uint64_t number;         /* as that of a posting */
     enum bl_call call;       /* that made it */
     const bl_comm *of;       /* NULL: to or from nobody, or of this rank alone: it stays */
     MPI_Comm key_made;       /* the handle of `of` that it was made with */
@@ -93,6 +96,8 @@ static struct logged {
     unsigned landings, landing_room;
     posting *posting;        /* [postings] open addressing by key; as many as MPI has had handles */
     uint32_t postings, posted;
+    uint64_t *expected;      /* [channel_slots] received, and posted for; NULL: this rank does not stay */
+    uint64_t hole;           /* a receive that was posted at this clock was seen, and an earlier one from anybody, perhaps of the same channel, was not */
 } lg;
 
 bl_log_tally bl_log_fed, bl_log_repeated;
@@ -572,6 +577,23 @@ static int unsure(const bl_comm *c, uint64_t clock, int source, int tag)
     return open;
 }
 
+/* A message of this channel is received, or will be: its number, if those before it are for whoever was posted earlier. */
+static uint64_t expect_one(const bl_comm *c, int source, int tag)
+{
+    const bl_live_slot *slot = lg.expected ? bl_slot(BL_RECEIVED, c->handle, source, tag) : NULL;
+    return slot ? ++lg.expected[slot - bl_rt.live.slot] : 0;
+}
+
+/* A receive that was posted at `clock` is seen: does an earlier one from anybody have a message that was sent before, or may have? */
+static void look_for_hole(const bl_comm *c, uint64_t clock, int source, int tag)
+{
+    for (unsigned i = 0; lg.expected && i < lg.watches && lg.watch[i].clock < clock; i++) {
+        const watched *e = &lg.watch[i];
+        if (e->sends || !e->wild || e->done || !overlaps(e, c, source, tag) || (e->told && (e->from != source || e->with != tag))) continue;
+        if (clock > lg.hole) lg.hole = clock;
+    }
+}
+
 /* One that waits.  What a wildcard was matched with is in the journal before the program sees it. */
 static int receive(void *buf, int count, MPI_Datatype type, int source, int tag, MPI_Comm comm, MPI_Status *s)
 {
@@ -594,8 +616,10 @@ static int receive(void *buf, int count, MPI_Datatype type, int source, int tag,
         watched e = { .clock = clock, .buf = buf, .count = count, .type = type, .comm = c };
         int open = lg.watches && unsure(c, clock, s->MPI_SOURCE, s->MPI_TAG);
         if (is_wild(source) || open) tell_match(&e, s, open);
+        look_for_hole(c, clock, s->MPI_SOURCE, s->MPI_TAG);
     }
     bl_received(c->handle, s);
+    expect_one(c, s->MPI_SOURCE, s->MPI_TAG);
     return rc;
 }
 
@@ -610,7 +634,9 @@ static int receive_from(void *buf, int count, MPI_Datatype type, int source, con
         rc = receive_now(buf, count, type, source, TREE_TAG, c, s);
         if (!bl_mended()) break;
     }
-    if (rc == MPI_SUCCESS) bl_received(c->handle, s);
+    if (rc != MPI_SUCCESS) return rc;
+    bl_received(c->handle, s);
+    expect_one(c, source, TREE_TAG);
     return rc;
 }
 
@@ -723,7 +749,7 @@ static void more_postings(void)
 }
 
 /* Posted with what its match is known to be. */
-static void note_posting(const watched *e, MPI_Request request, int source, int tag, const bl_wanted *w)
+static void note_posting(watched *e, MPI_Request request, int source, int tag, const bl_wanted *w)
 {
     if (!bl_rt.local || request == bl_rt.shared) return;
     if (lg.posted >= lg.postings / 2) more_postings();
@@ -732,6 +758,7 @@ static void note_posting(const watched *e, MPI_Request request, int source, int 
     if (p->own_type) free_type(&p->type);
     *p = (posting){ .key = bl_request_key(request), .clock = e->clock, .buf = e->buf, .type = e->type, .comm = e->comm, .count = e->count,
                     .source = source, .tag = tag, .hashed = (uint8_t)(w->hashed != 0), .hash = w->hash };
+    if (source >= 0 && tag >= 0) e->number = p->number = expect_one(e->comm, source, tag);
 }
 
 static int post(watched *e, MPI_Comm comm, MPI_Request *request)
@@ -945,6 +972,7 @@ static int start_receive(persistent *p, MPI_Request *request)
     int rc = MPI_SUCCESS;
     p->clock = bl_log_clock();
     p->start = ++lg.starts;
+    if (c && p->peer >= 0 && p->tag >= 0) p->number = expect_one(c, p->peer, p->tag);
     if (c && p->peer != MPI_PROC_NULL) {
         bl_wanted w = wanted(c, p->peer, p->tag);
         if (has_to_wait(c, p->peer, p->tag) || lg.watches)
@@ -1195,9 +1223,12 @@ void bl_log_completed(const bl_request *r, MPI_Status *status, int ends)
         if (ends) p->ready = 0;
         return;
     }
+    if (r->kind == BL_REQ_RECV && r->comm && (r->peer < 0 || r->tag < 0) && !r->counted && status->MPI_SOURCE >= 0)
+        expect_one(r->comm, status->MPI_SOURCE, status->MPI_TAG);
     unsigned i = r->kind == BL_REQ_RECV ? index_of_handle((MPI_Request)(uintptr_t)r->key) : lg.watches;
     if (i == lg.watches) return;
     watched *e = &lg.watch[i];
+    if (status->MPI_SOURCE >= 0) look_for_hole(e->comm, e->clock, status->MPI_SOURCE, status->MPI_TAG);
     if (!e->told && status->MPI_SOURCE >= 0) {
         int open = unsure(e->comm, e->clock, status->MPI_SOURCE, status->MPI_TAG);
         if (e->wild || open) tell_match(e, status, open);
@@ -1349,14 +1380,40 @@ void bl_logged_abandon(void)
 
 /* --- a rank that stays while another goes back (local.h) --- */
 
-int bl_logged_may_stay(void)
-{
-    return !lg.held;
-}
-
 static int stays_as_it_is(const bl_request *r)
 {
     return !r->active || r->counted || !r->comm || r->comm->size == 1;
+}
+
+void bl_logged_begin(void)
+{
+    uint32_t slots = bl_rt.live.header->channel_slots;
+    lg.expected = bl_rt.local ? calloc(slots, sizeof *lg.expected) : NULL;
+    if (bl_rt.local && !lg.expected) bl_log_end_job("out of memory for message logging");
+    for (uint32_t i = 0; lg.expected && i < slots; i++) lg.expected[i] = bl_rt.live.slot[i].comm ? bl_rt.live.slot[i].received : 0;
+}
+
+static int out_of_order;
+
+/* The counters tell how many messages of a channel the program has seen, which says which only if it has seen the first ones. */
+static void look_at_order(bl_request *r)
+{
+    MPI_Request handle = (MPI_Request)(uintptr_t)r->key;
+    unsigned i = index_of_handle(handle);
+    if (r->kind != BL_REQ_RECV || r->peer < 0 || stays_as_it_is(r)) return;
+    const persistent *lasting = r->persistent ? persistent_of(r->key) : NULL;
+    const posting *p = lg.postings && !lasting ? posting_of(r->key) : NULL;
+    uint64_t number = lasting ? lasting->number : i < lg.watches && lg.watch[i].number ? lg.watch[i].number : p && p->key ? p->number : 0;
+    out_of_order |= r->tag < 0 || !r->slot || number <= r->slot->received;
+}
+
+const char *bl_logged_cannot_stay(void)
+{
+    if (lg.held) return "it was doing again what it did before an earlier failure";
+    out_of_order = 0;
+    bl_requests_each(look_at_order);
+    for (unsigned i = 0; i < lg.watches; i++) out_of_order |= lg.watch[i].wild && !lg.watch[i].done && lg.watch[i].clock < lg.hole;
+    return out_of_order ? "it has seen a message, but not yet one that was sent before it" : NULL;
 }
 
 /* A receive that the program has not seen the end of is watched from now on; and a send, which may be in error (MPI tells only who
@@ -1375,7 +1432,8 @@ static void watch_again(bl_request *r)
     posting *p = lg.postings ? posting_of(r->key) : NULL;
     if (!p || !p->key) bl_log_end_job("a receive is under way that was not seen when it was posted");
     watched *e = watch(&(watched){ .handle = handle, .inner = MPI_REQUEST_NULL, .clock = p->clock, .buf = p->buf, .count = p->count, .source = p->source,
-                                   .tag = p->tag, .type = p->type, .comm = p->comm, .own_type = p->own_type });
+                                   .tag = p->tag, .type = p->type,
+                                   .comm = p->comm, .own_type = p->own_type, .number = p->number });
     e->hashed = p->hashed;
     e->hash = p->hash;
     e->from = p->source;
@@ -1576,6 +1634,7 @@ void bl_log_type_freed(MPI_Datatype type)
 void bl_logged_free(void)
 {
     for (const persistent *p = lg.persistent; p; p = p->next) free(p->old);
+    free(lg.expected);
     free(lg.posting);
     while (lg.persistent) {
         persistent *next = lg.persistent->next;

@@ -472,6 +472,7 @@ void bl_log_first_safe_point(void)
     h->clock_base = h->calls - bl_outcome_clock();
     h->between = (uint32_t)bl_logging.between;
     h->logged = 1;
+    bl_logged_begin();
 }
 
 /* --- what may go --- */

@@ -167,6 +167,23 @@ done
 check "chance: nothing lost, nothing twice" [ "$bad" = 0 ]
 check "chance: ranks have stayed at least as often as there were programs" [ "$stayed" -ge "${CHANCE_SEEDS:-12}" ]
 
+# A message seen before one that was sent earlier: what is seen is only counted, so this rank cannot stay; without that look it would be
+# given the one for the other.
+for how in order channel wildcard anytag; do
+    BELAY_OFF=1
+    export BELAY_OFF
+    mpirun4 "$how-reference" "$programs/ahead" "$how"
+    unset BELAY_OFF
+    heat=$reference
+    reference=$(result_of "$log")
+    goes_on "ahead-$how" 1 0 $logged "$programs/ahead" "$how"
+    reference=$heat
+    case $how in
+    order) check "ahead-$how: only one goes back" says 'only rank 2 goes back; the other 3 stay' ;;
+    *) check "ahead-$how: the one that has seen it goes back too" says 'rank 0 goes back as well: it has seen a message' ;;
+    esac
+done
+
 # Handles stay: 100 of every kind, made before the first safe point, used after a death by all.
 heat=$reference
 BELAY_OFF=1
