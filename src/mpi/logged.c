@@ -37,6 +37,7 @@ typedef struct watched {
     uint8_t sends;           /* one that a death may have broken: it is in the journal, so it is sent */
     uint8_t hashed;          /* what was told has it */
     uint8_t again;           /* matched again already */
+    uint8_t passed;          /* one posted later was seen, which may have had a later message of the same channel */
     uint64_t number;         /* as that of a posting */
     int from, with;          /* what was told: rank in comm, tag */
     uint64_t hash;
@@ -97,7 +98,6 @@ static struct logged {
     posting *posting;        /* [postings] open addressing by key; as many as MPI has had handles */
     uint32_t postings, posted;
     uint64_t *expected;      /* [channel_slots] received, and posted for; NULL: this rank does not stay */
-    uint64_t hole;           /* a receive that was posted at this clock was seen, and an earlier one from anybody, perhaps of the same channel, was not */
 } lg;
 
 bl_log_tally bl_log_fed, bl_log_repeated;
@@ -584,13 +584,13 @@ static uint64_t expect_one(const bl_comm *c, int source, int tag)
     return slot ? ++lg.expected[slot - bl_rt.live.slot] : 0;
 }
 
-/* A receive that was posted at `clock` is seen: does an earlier one from anybody have a message that was sent before, or may have? */
-static void look_for_hole(const bl_comm *c, uint64_t clock, int source, int tag)
+/* A receive that was posted at `clock` is seen: an earlier one with a wildcard may have a message that was sent before. */
+static void pass_by(const bl_comm *c, uint64_t clock, int source, int tag)
 {
     for (unsigned i = 0; lg.expected && i < lg.watches && lg.watch[i].clock < clock; i++) {
-        const watched *e = &lg.watch[i];
-        if (e->sends || !e->wild || e->done || !overlaps(e, c, source, tag) || (e->told && (e->from != source || e->with != tag))) continue;
-        if (clock > lg.hole) lg.hole = clock;
+        watched *e = &lg.watch[i];
+        int wild = e->wild || e->tag == MPI_ANY_TAG;
+        if (wild && !e->sends && !e->done && overlaps(e, c, source, tag) && (!e->told || (e->from == source && e->with == tag))) e->passed = 1;
     }
 }
 
@@ -616,7 +616,7 @@ static int receive(void *buf, int count, MPI_Datatype type, int source, int tag,
         watched e = { .clock = clock, .buf = buf, .count = count, .type = type, .comm = c };
         int open = lg.watches && unsure(c, clock, s->MPI_SOURCE, s->MPI_TAG);
         if (is_wild(source) || open) tell_match(&e, s, open);
-        look_for_hole(c, clock, s->MPI_SOURCE, s->MPI_TAG);
+        pass_by(c, clock, s->MPI_SOURCE, s->MPI_TAG);
     }
     bl_received(c->handle, s);
     expect_one(c, s->MPI_SOURCE, s->MPI_TAG);
@@ -797,7 +797,7 @@ static int post(watched *e, MPI_Comm comm, MPI_Request *request)
     e->wild = e->wild && how != BL_KNOWN;
     bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, source, w.tag, 0);
     if (bl_logging.rides) bl_request_looked_at(*request);
-    if (!e->told && *request != bl_rt.shared && (e->wild || lg.watches)) {
+    if (!e->told && *request != bl_rt.shared && (e->wild || lg.watches || (bl_rt.local && w.tag == MPI_ANY_TAG))) {
         watch(e);
         bl_request_looked_at(*request);
     }
@@ -1076,6 +1076,7 @@ static enum bl_how probed(bl_wanted *w)
 
 static void tell_probe(const bl_comm *c, const MPI_Status *s)
 {
+    pass_by(c, bl_log_clock(), s->MPI_SOURCE, s->MPI_TAG);
     bl_outcome_log(BL_EVENT_PROBED, bl_log_clock(), bl_comm_world_rank(c, s->MPI_SOURCE), s->MPI_TAG, NULL, 0);
 }
 
@@ -1228,7 +1229,7 @@ void bl_log_completed(const bl_request *r, MPI_Status *status, int ends)
     unsigned i = r->kind == BL_REQ_RECV ? index_of_handle((MPI_Request)(uintptr_t)r->key) : lg.watches;
     if (i == lg.watches) return;
     watched *e = &lg.watch[i];
-    if (status->MPI_SOURCE >= 0) look_for_hole(e->comm, e->clock, status->MPI_SOURCE, status->MPI_TAG);
+    if (status->MPI_SOURCE >= 0) pass_by(e->comm, e->clock, status->MPI_SOURCE, status->MPI_TAG);
     if (!e->told && status->MPI_SOURCE >= 0) {
         int open = unsure(e->comm, e->clock, status->MPI_SOURCE, status->MPI_TAG);
         if (e->wild || open) tell_match(e, status, open);
@@ -1404,7 +1405,8 @@ static void look_at_order(bl_request *r)
     const persistent *lasting = r->persistent ? persistent_of(r->key) : NULL;
     const posting *p = lg.postings && !lasting ? posting_of(r->key) : NULL;
     uint64_t number = lasting ? lasting->number : i < lg.watches && lg.watch[i].number ? lg.watch[i].number : p && p->key ? p->number : 0;
-    out_of_order |= r->tag < 0 || !r->slot || number <= r->slot->received;
+    if (r->tag < 0) out_of_order |= lasting || i == lg.watches;
+    else out_of_order |= !r->slot || number <= r->slot->received;
 }
 
 const char *bl_logged_cannot_stay(void)
@@ -1412,7 +1414,7 @@ const char *bl_logged_cannot_stay(void)
     if (lg.held) return "it was doing again what it did before an earlier failure";
     out_of_order = 0;
     bl_requests_each(look_at_order);
-    for (unsigned i = 0; i < lg.watches; i++) out_of_order |= lg.watch[i].wild && !lg.watch[i].done && lg.watch[i].clock < lg.hole;
+    for (unsigned i = 0; i < lg.watches; i++) out_of_order |= lg.watch[i].passed && !lg.watch[i].done;
     return out_of_order ? "it has seen a message, but not yet one that was sent before it" : NULL;
 }
 
