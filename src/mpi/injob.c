@@ -531,11 +531,20 @@ static void get_together(void)
     rebuild();
 }
 
+/* It is one more of the dead; in time for the others to find it so together with them. */
+static void end_without_main(void)
+{
+    if (job.vote != GOES_BACK || job.inside) return;
+    bl_say("rank %d ends itself, as the program does not run in belay_main: another process takes its place", bl_rt.rank);
+    kill(getpid(), SIGKILL);
+}
+
 void bl_injob_go_back(void)
 {
     begin_recovery();
     job.vote = bl_local_may_go_back() ? GOES_BACK : ALL_GO_BACK;
     if (bl_rt.local && !bl_rejoining) bl_say("rank %d goes back as well: it is in a call that it cannot stay in", bl_rt.rank);
+    end_without_main();
     get_together();
     back_to_main();
 }
@@ -549,6 +558,7 @@ void bl_injob_mend(void)
         const char *why = bl_local_cannot_stay();
         job.vote = !why ? STAYS : bl_local_may_go_back() ? GOES_BACK : ALL_GO_BACK;
         if (why) bl_say("rank %d goes back as well: %s", bl_rt.rank, why);
+        end_without_main();
         get_together();
         if (job.vote != STAYS || !job.alone) back_to_main();
     } while (!bl_local_stay(job.world));
