@@ -33,7 +33,6 @@ tests_mpi_ahead_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
 tests_mpi_handles_SOURCES = tests/mpi/handles.c
 tests_mpi_handles_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_handles_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
-
 tests_mpi_chance_SOURCES = tests/mpi/chance.c
 tests_mpi_chance_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_chance_LDADD = src/mpi/libbelay.la $(MPI_LIBS)

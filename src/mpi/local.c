@@ -100,7 +100,11 @@ static int moves(const bl_comm *c)
 static int *describe(int *ints)
 {
     size_t room = 1;
-    for (unsigned i = 0; i < bl_rt.comms; i++) room += HEAD + 3 * (size_t)bl_rt.comm[i]->size;
+    for (unsigned i = 0; i < bl_rt.comms; i++) {
+        const bl_comm *c = bl_rt.comm[i];
+        int dims = moves(c) ? dims_of(c->handle) : 0;
+        room += HEAD + (size_t)c->size + 2 * (size_t)(dims > 0 ? dims : 0);
+    }
     int *text = malloc(room * sizeof *text), at = 0;
     for (unsigned i = 0; text && i < bl_rt.comms; i++) {
         const bl_comm *c = bl_rt.comm[i];
@@ -244,11 +248,6 @@ int bl_local_may_go_back(void)
     return bl_rt.local && !local.refused && (bl_rejoining || bl_log_recoverable());
 }
 
-int bl_local_refused(void)
-{
-    return local.refused;
-}
-
 void bl_local_refuse(const char *why)
 {
     bl_say("rank %d cannot go back alone (%s): all ranks go back", bl_rt.rank, why);
@@ -272,7 +271,6 @@ void bl_local_rejoin(bl_error *err)
 }
 
 /* --- who stays --- */
-
 
 const char *bl_local_cannot_stay(void)
 {
@@ -325,5 +323,5 @@ void bl_local_abandon(void)
 {
     forget();
     bl_rejoining = 0;
-    local.cannot = 0;
+    local.cannot = local.refused = 0;
 }

@@ -24,7 +24,6 @@ int bl_local_stay(MPI_Comm world);     /* the whole of it, for who stays */
 /* When its communicators are revoked: waits until MPI has nothing to do for its requests.  NULL: it may stay; else why not. */
 const char *bl_local_cannot_stay(void);
 int bl_local_may_go_back(void);        /* alone; else all have to */
-int bl_local_refused(void);            /* it has turned out that it may not */
 void bl_local_adopt(void);             /* by who goes back: what was met on is ours */
 void bl_local_rejoin(bl_error *err);   /* its checkpoint is open: reads the journals, and is where the others are */
 void bl_local_refuse(const char *why) __attribute__((noreturn)); /* it cannot be done alone: all ranks go back */

@@ -70,7 +70,6 @@ typedef struct persistent {  /* requests of MPI_Send_init and the like */
     uint64_t number;         /* as that of a posting */
     enum bl_call call;       /* that made it */
     const bl_comm *of;       /* NULL: to or from nobody, or of this rank alone: it stays */
-    MPI_Comm key_made;       /* the handle of `of` that it was made with */
     MPI_Request *old;        /* [olds] what it was before a recovery in which this rank stayed: the program may have these handles */
     unsigned olds;
 } persistent;
@@ -923,7 +922,6 @@ void bl_log_persistent(const void *buf, int count, MPI_Datatype type, int peer, 
     PMPI_Type_dup(type, &p->type);
     bl_comm *c = bl_comm_of(comm);
     if (peer != MPI_PROC_NULL && c && c->size > 1) p->of = c;
-    p->key_made = comm;
     lg.persistent = p;
 }
 
@@ -1488,7 +1486,7 @@ static int make_again(persistent *p)
     MPI_Request old = (MPI_Request)(uintptr_t)p->key, made;
     const bl_comm *c = p->of;
     int rc = MPI_ERR_OTHER;
-    if (p->key_made == c->handle) return 1;
+    if (p->comm == c->handle) return 1;
     switch (p->call) {
     case BL_CALL_Recv_init: rc = PMPI_Recv_init(p->buf, p->count, p->type, p->peer, p->tag, c->handle, &made); break;
     case BL_CALL_Bsend_init: rc = PMPI_Bsend_init(p->buf, p->count, p->type, p->peer, p->tag, c->handle, &made); break;
@@ -1503,7 +1501,7 @@ static int make_again(persistent *p)
     lg.olds++;
     bl_request_renamed(old, made);
     p->key = bl_request_key(made);
-    p->comm = p->key_made = c->handle;
+    p->comm = c->handle;
     return 1;
 }
 

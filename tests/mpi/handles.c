@@ -6,7 +6,7 @@
 
 #include <belay.h>
 
-enum { MANY = 100, STEPS = 8 };
+enum { MANY = 100, STEPS = 8, DIMS = 12 }; /* a grid may have more dimensions than ranks */
 
 static int rank, ranks;
 static MPI_Comm dup[MANY], half[MANY], grid[MANY];
@@ -26,15 +26,15 @@ static void mix(void *a, void *b, int *count, MPI_Datatype *of)
 
 static void make(void)
 {
-    int dims[2] = { 0, 0 }, periods[2] = { 1, 0 };
-    MPI_Dims_create(ranks, 2, dims);
+    int dims[DIMS] = { 0 }, periods[DIMS] = { 1 };
+    MPI_Dims_create(ranks, DIMS, dims);
     MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, MPI_COMM_NULL_DELETE_FN, &key, NULL);
     MPI_Comm_set_attr(MPI_COMM_WORLD, key, &values[0]);
     for (int i = 0; i < MANY; i++) {
         char name[16];
         MPI_Comm_dup(MPI_COMM_WORLD, &dup[i]);
         MPI_Comm_split(MPI_COMM_WORLD, (rank + i) % 2, -rank, &half[i]);
-        MPI_Cart_create(MPI_COMM_WORLD, 2, dims, periods, 0, &grid[i]);
+        MPI_Cart_create(MPI_COMM_WORLD, DIMS, dims, periods, 0, &grid[i]);
         snprintf(name, sizeof name, "copy %d", i);
         MPI_Comm_set_name(dup[i], name);
         MPI_Comm_set_attr(grid[i], key, &values[i]);
@@ -55,16 +55,17 @@ static void wrong(const char *what, int i)
 /* What can be asked of them is what it was. */
 static void ask(int i)
 {
-    int size, place, at[2], same, length, flag, dims[2], periods[2];
+    int size, place, at[DIMS], same, length, flag, dims[DIMS], periods[DIMS], cells = 1;
     char name[MPI_MAX_OBJECT_NAME], expected[16];
     MPI_Comm_size(dup[i], &size);
     MPI_Comm_rank(dup[i], &place);
     if (size != ranks || place != rank) wrong("size or rank of copy", i);
     MPI_Comm_size(half[i], &size);
     if (ranks % 2 == 0 && size != ranks / 2) wrong("size of half", i);
-    MPI_Cart_get(grid[i], 2, dims, periods, at);
+    MPI_Cart_get(grid[i], DIMS, dims, periods, at);
+    for (int d = 0; d < DIMS; d++) cells *= dims[d];
     MPI_Cart_rank(grid[i], at, &place);
-    if (place != rank || dims[0] * dims[1] != ranks || !periods[0] || periods[1]) wrong("place on grid", i);
+    if (place != rank || cells != ranks || !periods[0] || periods[1]) wrong("place on grid", i);
     MPI_Comm_compare(dup[i], MPI_COMM_WORLD, &same);
     if (same != MPI_CONGRUENT) wrong("comparison of copy", i);
     MPI_Comm_get_name(dup[i], name, &length);
