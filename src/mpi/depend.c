@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "line/intervals.h"
+#include "mpi/injob.h"
 #include "mpi/log.h"
 #include "mpi/logging.h"
 #include "mpi/parcel.h"
@@ -36,6 +37,21 @@ static struct depend {
     bl_error failed;
 } d;
 
+static struct recovery {
+    bl_trails trails;
+    uint32_t known[BL_MSGLOG_RANKS], good[BL_MSGLOG_RANKS];
+    uint32_t own;            /* of ours, what our journal has */
+    uint32_t *checkpoint;    /* [checkpoints] in our journal, and not undone */
+    uint32_t checkpoints, room;
+} rec;
+
+static void forget_recovery(void)
+{
+    bl_trails_clear(&rec.trails);
+    free(rec.checkpoint);
+    memset(&rec, 0, sizeof rec);
+}
+
 static uint32_t ranks(void)
 {
     return (uint32_t)bl_rt.ranks;
@@ -62,7 +78,8 @@ int bl_depend_init(bl_error *err)
         d.carried = calloc(COPIES, sizeof *d.carried);
         d.what = calloc(COPIES, sizeof *d.what);
         if (!d.copy || !d.carried || !d.what) return bl_fail(err, BELAY_ERR_MEMORY, "out of memory for message logging");
-        bl_comm_own(bl_rt.world, &d.comm);
+        if (bl_rejoining) bl_comm_owned(d.comm = bl_local_side_comm());
+        else bl_comm_own(bl_rt.world, &d.comm);
     }
     d.log = (bl_msglog){ .vector = d.vector, .copy = d.copy, .room = COPIES };
     bl_msglog_start(&d.log, is_causal() ? BL_MSGLOG_CAUSAL : BL_MSGLOG_OPTIMISTIC, (uint32_t)bl_rt.rank, ranks(), bl_rt.settings.log_failures);
@@ -103,13 +120,17 @@ void bl_depend_begin(void)
     d.running = 1;
 }
 
+void bl_depend_rest(void)
+{
+    if (!d.running) return;
+    __atomic_store_n(&d.stop, 1, __ATOMIC_RELEASE);
+    pthread_join(d.thread, NULL);
+    d.running = 0;
+}
+
 void bl_depend_finish(void)
 {
-    if (d.running) {
-        __atomic_store_n(&d.stop, 1, __ATOMIC_RELEASE);
-        pthread_join(d.thread, NULL);
-        d.running = 0;
-    }
+    bl_depend_rest();
     if (d.copy && d.comm != MPI_COMM_NULL) bl_comm_disown(&d.comm);
 }
 
@@ -171,6 +192,19 @@ static void force_and_forget(void)
     d.log.copies = 0;
 }
 
+void bl_depend_go_on(MPI_Comm comm)
+{
+    for (uint32_t i = 0; i < d.log.copies; i++) free(d.what[i].payload);
+    bl_msglog_start(&d.log, d.log.rule, d.log.rank, ranks(), d.log.f);
+    memset(d.stable, 0, sizeof d.stable);
+    memset(d.sides, 0, sizeof d.sides);
+    d.appended = d.forced = 0;
+    d.stop = 0;
+    if (is_causal()) bl_comm_owned(d.comm = comm);
+    bl_depend_begin();
+    forget_recovery();
+}
+
 int bl_depend_needs(uint32_t **needs)
 {
     *needs = NULL;
@@ -228,7 +262,8 @@ static uint32_t beside(int world)
         if (r->bytes) memcpy(to + sizeof *d.copy + sizeof *r, d.what[i].payload, r->bytes);
         to += sizeof *d.copy + sizeof *r + r->bytes;
     }
-    if (bl_loose_send(&room, room.at, (int)bytes, MPI_BYTE, world, (int)(++d.sides[world] & 0x7fff), d.comm)) out_of_memory();
+    int rc = bl_loose_send(&room, room.at, (int)bytes, MPI_BYTE, world, (int)(++d.sides[world] & 0x7fff), d.comm);
+    if (rc && !bl_rt.local) out_of_memory(); /* else a rank may have died, as who sends the message itself will see */
     return (uint32_t)bytes;
 }
 
@@ -301,6 +336,17 @@ static void append_needs(void)
     if (count) append(&needs, pair);
 }
 
+/* 0: a rank has died: what is depended on is in the journal of who decided it, or is found to be lost in the recovery that follows. */
+static int receive_beside(char *to, uint32_t bytes, int world, uint32_t tag)
+{
+    uint8_t completing = bl_rt.completing, hurt = bl_rt.hurt;
+    bl_rt.completing |= bl_rt.local;
+    int rc = PMPI_Recv(to, (int)bytes, MPI_BYTE, world, (int)tag, d.comm, MPI_STATUS_IGNORE);
+    bl_rt.completing = completing;
+    if (bl_rt.local) bl_rt.hurt = hurt;
+    return rc == MPI_SUCCESS;
+}
+
 void bl_depend_came(int world, const char *trailer)
 {
     uint32_t word[WORDS] = { 0 };
@@ -318,7 +364,7 @@ void bl_depend_came(int world, const char *trailer)
     uint32_t bytes = word[SIDE_BYTES];
     if (bytes > BESIDE_MOST || (bytes && !is_causal())) bad_message(world);
     if (bytes && bl_room_take(&room, bytes)) out_of_memory();
-    if (bytes) PMPI_Recv(room.at, (int)bytes, MPI_BYTE, world, (int)word[SIDE_TAG], d.comm, MPI_STATUS_IGNORE);
+    if (bytes && !receive_beside(room.at, bytes, world, word[SIDE_TAG])) bytes = 0;
     for (uint32_t i = 0; i < d.log.copies; i++) /* who depends on it has it */
         if (d.copy[i].hdr.dest == d.log.rank && d.copy[i].hdr.rsn <= word[VECTOR + d.log.rank]) bl_msglog_holds(&d.log, &d.copy[i].hdr, (uint32_t)world);
     bl_msglog_learn(&d.log, vector, NULL, 0);
@@ -328,14 +374,6 @@ void bl_depend_came(int world, const char *trailer)
 }
 
 /* --- after a failure --- */
-
-static struct recovery {
-    bl_trails trails;
-    uint32_t known[BL_MSGLOG_RANKS], good[BL_MSGLOG_RANKS];
-    uint32_t own;            /* of ours, what our journal has */
-    uint32_t *checkpoint;    /* [checkpoints] in our journal, and not undone */
-    uint32_t checkpoints, room;
-} rec;
 
 /* What is left of all, and what can be made again of that. */
 static int look(bl_error *err)
@@ -424,24 +462,29 @@ static int list_checkpoints(bl_error *err)
     return rc ? rc : more < 0 ? err->code : BELAY_OK;
 }
 
-static int all_well(int rc)
+static int all_well(MPI_Comm comm, int stays, int rc, bl_error *err)
 {
     int bad = rc != BELAY_OK, any;
-    PMPI_Allreduce(&bad, &any, 1, MPI_INT, MPI_MAX, bl_rt.private_comm);
-    if (any && !bad) PMPI_Barrier(bl_rt.private_comm); /* another rank ends the job */
-    return !any;
+    int died = PMPI_Allreduce(&bad, &any, 1, MPI_INT, MPI_MAX, comm) != MPI_SUCCESS;
+    if (bad || (!died && !any)) return rc;
+    if (bl_rejoining) bl_injob_go_back(); /* another one does not stay after all */
+    if (stays) return bl_fail(err, BELAY_ERR_ABORTED, "another rank cannot go on");
+    PMPI_Barrier(comm); /* another rank ends the job */
+    return BELAY_ERR_ABORTED;
 }
 
-int bl_depend_recover(bl_error *err)
+int bl_depend_recover(MPI_Comm comm, int stays, bl_error *err)
 {
-    if (!bl_logging.rides || bl_rt.incarnation == 0) return BELAY_OK;
+    if (!bl_logging.rides || (bl_rt.incarnation == 0 && !stays)) return BELAY_OK;
+    forget_recovery();
     int rc = look(err);
-    if (!all_well(rc) || !rec.trails.any) return rc; /* all have read the journals of all */
-    say_what_is_undone();
+    if (rc == BELAY_OK) say_what_is_undone();
+    if (rc == BELAY_OK && stays && rec.good[bl_rt.rank] < our_trail()->steps) rc = bl_fail(err, BELAY_ERR_REFUSED, "it is an orphan");
+    rc = all_well(comm, stays, rc, err); /* all have read the journals of all */
+    if (rc || !rec.trails.any) return rc;
     rc = settle(err);
     if (rc == BELAY_OK) rc = list_checkpoints(err);
-    (void)all_well(rc);
-    return rc;
+    return all_well(comm, stays, rc, err);
 }
 
 int bl_depend_knows(uint32_t checkpoint)
@@ -485,7 +528,5 @@ void bl_depend_free(void)
     free(d.carried);
     free(d.what);
     memset(&d, 0, sizeof d);
-    bl_trails_clear(&rec.trails);
-    free(rec.checkpoint);
-    memset(&rec, 0, sizeof rec);
+    forget_recovery();
 }

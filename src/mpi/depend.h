@@ -15,6 +15,7 @@
 #ifndef BL_MPI_DEPEND_H
 #define BL_MPI_DEPEND_H
 
+#include <mpi.h>
 #include <stdint.h>
 
 #include "store/journal.h"
@@ -41,7 +42,11 @@ uint32_t bl_depend_stable(void);               /* of ours */
 void bl_depend_hear(int world, uint32_t stable);
 
 /* --- after a failure --- */
-int bl_depend_recover(bl_error *err);          /* collective; what is undone is out of our journals afterwards */
+/* Collective; what is undone is out of our journals afterwards.  stays: this rank goes on where it is: BELAY_ERR_REFUSED: it is an orphan;
+ * BELAY_ERR_ABORTED: another one is, or has died. */
+int bl_depend_recover(MPI_Comm comm, int stays, bl_error *err);
+void bl_depend_rest(void);                     /* of a rank that stays: ends the thread */
+void bl_depend_go_on(MPI_Comm comm);           /* all is stable, and counts from 0 again; the thread begins.  comm: for what goes beside */
 int bl_depend_knows(uint32_t checkpoint);      /* it is not undone */
 uint32_t bl_depend_number(void);               /* of our last decision */
 int bl_depend_adopt(bl_journal *events, bl_error *err); /* what others know of us */

@@ -260,7 +260,7 @@ void bl_begin(void)
     }
     PMPI_Comm_rank(bl_rt.world, &bl_rt.rank);
     PMPI_Comm_size(bl_rt.world, &bl_rt.ranks);
-    bl_rt.local = bl_injob_active() && bl_rt.settings.logging == BL_LOGGING_PESSIMISTIC;
+    bl_rt.local = bl_injob_active() && bl_rt.settings.logging != BL_LOGGING_NONE;
     int rc = bl_injob_alone() ? begin_alone(supervised, &err) : begin_together(supervised, &err);
     if (rc == BELAY_OK && bl_rt.thread_level == MPI_THREAD_MULTIPLE) rc = bl_threads_init(&err);
     if (rc) bl_end_job(&err);

@@ -6,6 +6,7 @@
 
 #include "mpi/local.h"
 
+#include "mpi/depend.h"
 #include "mpi/injob.h"
 #include "mpi/log.h"
 #include "mpi/logging.h"
@@ -16,13 +17,16 @@ typedef struct made { uint64_t id; MPI_Comm comm; } made;
 enum { HEAD = 4 };           /* ints before the members: id, size, dimensions or -1 */
 
 static struct local {
-    MPI_Comm private_comm, log_comm;
+    MPI_Comm private_comm, log_comm, side_comm;
     uint32_t incarnation;
     made *made;              /* [many] by id */
     size_t many;
     int leads;               /* this rank has begun the incarnation */
-    int refused, cannot;     /* this rank cannot go back alone; cannot stay */
+    int refused;             /* this rank cannot go back alone */
+    const char *cannot;      /* why it cannot stay; NULL: it can */
 } local;
+
+static const char no_file[] = "a file of its could not be written or read";
 
 static int good(MPI_Comm comm)
 {
@@ -74,7 +78,7 @@ static int begin_incarnation(MPI_Comm world, int stays)
         told[0] = bl_store_next_incarnation(bl_rt.store, &err) != BELAY_OK;
         told[1] = bl_store_job(bl_rt.store)->incarnation;
         if (told[0]) bl_say("rank %d: %s", bl_rt.rank, err.text);
-        local.cannot = (int)told[0];
+        local.cannot = told[0] ? no_file : NULL;
     }
     if (PMPI_Bcast(told, 2, MPI_UINT32_T, leader, world) != MPI_SUCCESS || told[0]) return 0;
     local.incarnation = told[1];
@@ -227,6 +231,7 @@ int bl_local_meet(MPI_Comm world, int stays)
     ok = ok && begin_incarnation(world, stays);
     ok = ok && make_communicators(world, stays);
     ok = ok && PMPI_Comm_dup(world, &local.log_comm) == MPI_SUCCESS && good(local.log_comm);
+    if (ok && bl_rt.settings.logging == BL_LOGGING_CAUSAL) ok = PMPI_Comm_dup(world, &local.side_comm) == MPI_SUCCESS && good(local.side_comm);
     if (!ok) bl_injob_revoke(world); /* who still waits in one of these calls comes out */
     return ok;
 }
@@ -234,6 +239,11 @@ int bl_local_meet(MPI_Comm world, int stays)
 MPI_Comm bl_local_log_comm(void)
 {
     return local.log_comm;
+}
+
+MPI_Comm bl_local_side_comm(void)
+{
+    return local.side_comm;
 }
 
 uint32_t bl_local_incarnation(void)
@@ -274,8 +284,8 @@ void bl_local_rejoin(bl_error *err)
 
 const char *bl_local_cannot_stay(void)
 {
-    if (!bl_rt.local) return "it does not log its messages pessimistically";
-    if (local.cannot) return "a file of its could not be written or read";
+    if (!bl_rt.local) return "it does not log its messages";
+    if (local.cannot) return local.cannot;
     if (bl_rejoining) return "it is on its way back itself";
     if (!bl_log_recoverable()) return "not all ranks had come to their first safe points";
     if (bl_outcome_behind()) return "it was doing again what it did before an earlier failure";
@@ -299,6 +309,7 @@ static void take_over(MPI_Comm world)
     bl_rt.owns = 0;
     bl_comm_owned(local.private_comm);
     bl_log_moves(local.log_comm);
+    bl_log_go_on(local.side_comm);
 }
 
 int bl_local_stay(MPI_Comm world)
@@ -307,11 +318,15 @@ int bl_local_stay(MPI_Comm world)
     if (!bl_local_meet(world, 1)) return 0;
     int rc = local.leads ? BELAY_OK : bl_store_join(bl_rt.store, local.incarnation, &err);
     if (rc == BELAY_OK) rc = bl_live_go_on(bl_rt.store, &bl_rt.live, &err);
+    if (rc == BELAY_OK) rc = bl_depend_recover(local.private_comm, 1, &err);
     if (rc == BELAY_OK) rc = bl_feed_reload(&err);
-    local.cannot = rc != BELAY_OK;
-    if (rc) bl_say("rank %d: %s", bl_rt.rank, err.text);
+    if (rc == BELAY_OK) rc = bl_log_begin_anew(&err);
+    if (rc == BELAY_ERR_REFUSED) local.cannot = "it depends on what is lost with a dead rank";
+    else if (rc && rc != BELAY_ERR_ABORTED) local.cannot = no_file;
+    if (local.cannot == no_file) bl_say("rank %d: %s", bl_rt.rank, err.text);
     if (rc) bl_injob_revoke(world);
     if (rc == BELAY_OK) rc = bl_feed_agree(local.private_comm, 0, &err);
+    if (rc == BELAY_OK) bl_log_say_begun(&err);
     if (rc) bl_injob_revoke(local.private_comm);
     if (!bl_injob_agree(world, rc == BELAY_OK)) return 0;
     bl_rt.incarnation = local.incarnation;
@@ -323,5 +338,6 @@ void bl_local_abandon(void)
 {
     forget();
     bl_rejoining = 0;
-    local.cannot = local.refused = 0;
+    local.cannot = NULL;
+    local.refused = 0;
 }

@@ -1,4 +1,4 @@
-/* local.h - local rollback (logging=pessimistic, recovery in the job): after a death only the dead rank goes back; the others stay in
+/* local.h - local rollback (message logging, recovery in the job): after a death only the dead rank goes back; the others stay in
  * the call they are in, keep their state, and repeat nothing.
  *
  * Who stays drops what was under way on the revoked communicators and takes it out of the senders' journals instead (feed.c): a
@@ -29,6 +29,7 @@ void bl_local_rejoin(bl_error *err);   /* its checkpoint is open: reads the jour
 void bl_local_refuse(const char *why) __attribute__((noreturn)); /* it cannot be done alone: all ranks go back */
 MPI_Comm bl_local_comm_of(uint64_t id);
 MPI_Comm bl_local_log_comm(void);
+MPI_Comm bl_local_side_comm(void);    /* for what goes beside messages (logging=causal) */
 int bl_local_comm(const char *call, MPI_Comm *newcomm); /* what a call that makes a communicator has made */
 uint32_t bl_local_incarnation(void);
 void bl_local_abandon(void);

@@ -46,6 +46,9 @@ void bl_log_free(void);
 int bl_log_recoverable(void);                    /* all ranks have come to their first safe points: one can go back alone */
 int bl_log_rejoin(bl_error *err);                /* by one that does, at the meeting of local.h: collective; reads all that it needs */
 void bl_log_moves(MPI_Comm comm);                /* by one that stays: the communicator of ours, and nobody has heard anything */
+int bl_log_begin_anew(bl_error *err);            /* by one that stays, with optimistic and causal logging: journals of this incarnation */
+void bl_log_say_begun(bl_error *err);            /* the same, when all have what they need of the one before */
+void bl_log_go_on(MPI_Comm beside);              /* they are in force */
 void bl_log_end_job(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 void bl_log_unsupported(const char *call) __attribute__((noreturn));       /* ends the job: this call cannot be logged */
 void bl_log_unlogged(const char *call);          /* the same once logging has begun; before, `belay replay` cannot repeat it */

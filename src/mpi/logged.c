@@ -245,8 +245,17 @@ __attribute__((noinline)) static int ship(bl_live_slot *slot, isend_call *call, 
         note_between(&r, buf, count, type);
     }
     int buffered = !logged || !call || call == PMPI_Ibsend, rc;
+    bl_exposed();
     if (buffered) rc = bl_loose_send(&room, at, (int)(bytes + rides), MPI_BYTE, dest, tag, comm);
     else rc = call(at, (int)(bytes + rides), MPI_BYTE, dest, tag, comm, request);
+    int broken = bl_broken();
+    if (broken || (rc != MPI_SUCCESS && bl_rt.local && bl_injob_hurt(comm))) { /* it is in the journal, out of which its receiver takes it */
+        bl_rt.hurt = 0;
+        bl_injob_mend();
+        buffered = 1;
+        comm = bl_rt.world;
+        rc = MPI_SUCCESS;
+    }
     if (rc == MPI_SUCCESS && buffered && request) rc = PMPI_Isend(NULL, 0, MPI_BYTE, MPI_PROC_NULL, 0, comm, request);
     if (rc != MPI_SUCCESS) bl_log_end_job("MPI has refused to send what is in the journal already");
     return rc;
@@ -257,7 +266,10 @@ __attribute__((noinline)) static int ship_and_wait(bl_live_slot *slot, isend_cal
 {
     MPI_Request sending;
     int rc = ship(slot, call, buf, count, type, dest, tag, comm, &sending);
-    return rc ? rc : PMPI_Wait(&sending, MPI_STATUS_IGNORE);
+    if (rc) return rc;
+    bl_exposed();
+    rc = PMPI_Wait(&sending, MPI_STATUS_IGNORE);
+    return bl_mended() ? MPI_SUCCESS : rc;
 }
 
 static bl_live_slot *sends_on(MPI_Comm comm, int dest, int tag)
@@ -321,14 +333,15 @@ static int isend_it(isend_call *call, enum bl_call name, const void *buf, int co
                     MPI_Request *request)
 {
     bl_live_slot *slot = dest == MPI_PROC_NULL ? NULL : sends_on(comm, dest, tag);
+    bl_comm *c = bl_comm_of(comm);
     int rc;
     if (slot && was_sent(slot)) {
         rc = repeat(slot, buf, count, type);
         if (rc == MPI_SUCCESS) rc = PMPI_Isend(NULL, 0, MPI_BYTE, MPI_PROC_NULL, 0, comm, request);
     } else if (slot && bl_logging.rides) {
         rc = ship(slot, call, buf, count, type, dest, tag, comm, request);
+        comm = c->handle;
     } else {
-        bl_comm *c = bl_comm_of(comm);
         bl_log_before_send();
         if (slot) slot->sent++;
         bl_exposed();
@@ -401,12 +414,18 @@ static int is_wild(int source)
 
 /* --- receives of what something rides on --- */
 
-static int room_to_land(bl_room *room, int count, MPI_Datatype type)
+static int carried_bytes(int count, MPI_Datatype type)
 {
     size_t bytes = (count > 0 ? (size_t)bl_layout_of(type)->size * (size_t)count : 0) + bl_logging.rides;
     if (bytes > INT32_MAX) bl_log_unsupported("a receive of 2 GiB or more");
-    if (bl_room_take(room, bytes)) bl_log_end_job("out of memory for a message");
     return (int)bytes;
+}
+
+static int room_to_land(bl_room *room, int count, MPI_Datatype type)
+{
+    int bytes = carried_bytes(count, type);
+    if (bl_room_take(room, (size_t)bytes)) bl_log_end_job("out of memory for a message");
+    return bytes;
 }
 
 /* Depended on before the program sees it; returns the bytes of its payload. */
@@ -504,11 +523,13 @@ static int post_receive(void *buf, int count, MPI_Datatype type, int source, int
     return rc;
 }
 
-/* Is it complete?  Then it is where the program wants it. */
-static int is_there(MPI_Request request, MPI_Status *s)
+/* Is it complete?  Then it is where the program wants it.  MPI does not say whether it is in error. */
+static int is_there(const watched *e, MPI_Status *s)
 {
+    MPI_Request request = e->inner != MPI_REQUEST_NULL ? e->inner : e->handle;
     int there = 0;
     PMPI_Request_get_status(request, &there, s);
+    if (there && bl_rt.local && bl_injob_hurt(e->comm->handle)) return 0;
     landing *l = there && bl_logging.rides ? landing_of(bl_request_key(request)) : NULL;
     if (l) land(l, s);
     return there;
@@ -569,7 +590,7 @@ static int unsure(const bl_comm *c, uint64_t clock, int source, int tag)
         watched *e = &lg.watch[i];
         MPI_Status s;
         if (!e->wild || e->done || e->told || !overlaps(e, c, source, tag)) continue;
-        int there = !e->held && is_there(e->inner != MPI_REQUEST_NULL ? e->inner : e->handle, &s);
+        int there = !e->held && is_there(e, &s);
         if (there) tell_match(e, &s, open);
         else open = 1;
     }
@@ -945,13 +966,18 @@ SEND_INITS(Bsend_init)
 SEND_INITS(Ssend_init)
 SEND_INITS(Rsend_init)
 
+static int receive_init(const bl_room *room, void *buf, int count, MPI_Datatype type, int source, int tag, MPI_Comm comm, MPI_Request *request)
+{
+    if (!room->at) return PMPI_Recv_init(buf, count, type, source, tag, comm, request);
+    return PMPI_Recv_init(room->at, carried_bytes(count, type), MPI_BYTE, source, tag, comm, request);
+}
+
 static int logged_Recv_init(void *buf, int count, MPI_Datatype type, int source, int tag, MPI_Comm comm, MPI_Request *request)
 {
     bl_log_entered();
     bl_room room = { 0 };
-    int most = bl_logging.rides && source != MPI_PROC_NULL && bl_comm_of(comm) ? room_to_land(&room, count, type) : 0;
-    int rc = room.at ? PMPI_Recv_init(room.at, most, MPI_BYTE, source, tag, comm, request)
-                     : PMPI_Recv_init(buf, count, type, bl_replaying ? MPI_PROC_NULL : source, tag, comm, request);
+    if (bl_logging.rides && source != MPI_PROC_NULL && bl_comm_of(comm)) (void)room_to_land(&room, count, type);
+    int rc = receive_init(&room, buf, count, type, bl_replaying ? MPI_PROC_NULL : source, tag, comm, request);
     if (rc) return rc;
     made(buf, count, type, source, tag, comm, BL_CALL_Recv_init, *request);
     lg.persistent->room = room;
@@ -962,6 +988,12 @@ static void be_ready(persistent *p)
 {
     p->ready = 1;
     lg.ready++;
+}
+
+static void lands(const persistent *p, const bl_comm *c)
+{
+    landing l = { .key = p->key, .room = p->room, .buf = p->buf, .count = p->count, .type = p->type, .comm = c, .keeps = 1 };
+    if (p->room.at) new_landing(&l);
 }
 
 static int start_receive(persistent *p, MPI_Request *request)
@@ -988,8 +1020,7 @@ static int start_receive(persistent *p, MPI_Request *request)
     }
     if (rc) bl_request_not_started(*request);
     if (rc || !p->room.at) return rc;
-    landing l = { .key = p->key, .room = p->room, .buf = p->buf, .count = p->count, .type = p->type, .comm = c, .keeps = 1 };
-    new_landing(&l);
+    lands(p, c);
     bl_request_looked_at(*request);
     return rc;
 }
@@ -1006,6 +1037,7 @@ static int start_send(persistent *p, MPI_Request *request)
     }
     if (slot && bl_logging.rides) {
         int rc = ship(slot, NULL, p->buf, p->count, p->type, p->peer, p->tag, p->comm, NULL);
+        bl_log_swap(1, request);
         slot->sent--;
         bl_request_started(*request); /* counts it */
         be_ready(p);
@@ -1085,11 +1117,14 @@ static void take_in_probed(const bl_comm *c, MPI_Status *s)
     int source = s->MPI_SOURCE, tag = s->MPI_TAG, world = bl_comm_world_rank(c, source);
     MPI_Status one;
     do {
-        PMPI_Probe(source, MPI_ANY_TAG, c->handle, &one);
+        if (PMPI_Probe(source, MPI_ANY_TAG, c->handle, &one) != MPI_SUCCESS) return; /* as who probes will see */
         int bytes = (int)bl_status_bytes(&one);
         char *data = malloc((size_t)bytes + 1);
         if (!data) bl_log_end_job("out of memory for a message");
-        PMPI_Recv(data, bytes, MPI_BYTE, source, one.MPI_TAG, c->handle, &one);
+        if (PMPI_Recv(data, bytes, MPI_BYTE, source, one.MPI_TAG, c->handle, &one) != MPI_SUCCESS) {
+            free(data);
+            return;
+        }
         bl_feed_stash(c, world, one.MPI_TAG, data, depend_on(data, c, &one));
     } while (one.MPI_TAG != tag);
     without_rider(s);
@@ -1462,7 +1497,7 @@ static int match_again(watched *e)
     }
     e->inner = MPI_REQUEST_NULL;
     bl_fed *f = bl_feed_find(&w, &world);
-    if (!f && PMPI_Irecv(e->buf, e->count, e->type, w.source < 0 ? w.source : rank_in(e->comm, w.source), w.tag, e->comm->handle, &e->inner) != MPI_SUCCESS) {
+    if (!f && post_receive(e->buf, e->count, e->type, w.source < 0 ? w.source : rank_in(e->comm, w.source), w.tag, e->comm, &e->inner) != MPI_SUCCESS) {
         e->inner = MPI_REQUEST_NULL;
         return 0;
     }
@@ -1488,7 +1523,7 @@ static int make_again(persistent *p)
     int rc = MPI_ERR_OTHER;
     if (p->comm == c->handle) return 1;
     switch (p->call) {
-    case BL_CALL_Recv_init: rc = PMPI_Recv_init(p->buf, p->count, p->type, p->peer, p->tag, c->handle, &made); break;
+    case BL_CALL_Recv_init: rc = receive_init(&p->room, p->buf, p->count, p->type, p->peer, p->tag, c->handle, &made); break;
     case BL_CALL_Bsend_init: rc = PMPI_Bsend_init(p->buf, p->count, p->type, p->peer, p->tag, c->handle, &made); break;
     case BL_CALL_Ssend_init: rc = PMPI_Ssend_init(p->buf, p->count, p->type, p->peer, p->tag, c->handle, &made); break;
     case BL_CALL_Rsend_init: rc = PMPI_Rsend_init(p->buf, p->count, p->type, p->peer, p->tag, c->handle, &made); break;
@@ -1522,7 +1557,9 @@ static int start_again(persistent *p)
         return 1;
     }
     MPI_Request request = (MPI_Request)(uintptr_t)p->key;
-    return PMPI_Start(&request) == MPI_SUCCESS;
+    if (PMPI_Start(&request) != MPI_SUCCESS) return 0;
+    lands(p, p->of);
+    return 1;
 }
 
 static persistent *next_started(uint64_t start)
@@ -1555,6 +1592,8 @@ static int match_told(void)
 int bl_logged_match_again(void)
 {
     int good = 1;
+    for (unsigned i = lg.landings; i-- > 0;) /* MPI has let go of them */
+        if (lg.landing[i].comm->size > 1) drop_landing(&lg.landing[i]);
     bl_requests_each(watch_again);
     if (lg.watches) qsort(lg.watch, lg.watches, sizeof *lg.watch, by_clock);
     for (persistent *p = lg.persistent; good && p; p = p->next) {

@@ -195,7 +195,7 @@ int bl_log_choose(uint32_t *checkpoint, bl_error *err)
     uint32_t *numbers = NULL;
     size_t count = 0;
     int rc = same_logging(err);
-    if (rc == BELAY_OK) rc = bl_depend_recover(err);
+    if (rc == BELAY_OK) rc = bl_depend_recover(bl_rt.private_comm, 0, err);
     if (rc == BELAY_OK) rc = bl_snapshot_list(bl_rt.store, (uint32_t)bl_rt.rank, &numbers, &count, err);
     *checkpoint = 0;
     while (rc == BELAY_OK && count > 0 && *checkpoint == 0) {
@@ -317,7 +317,7 @@ static void all_or_none(int rc, bl_error *err)
 }
 
 /* From here on what is undone of earlier incarnations is undone for good. */
-static void say_begun(bl_error *err)
+void bl_log_say_begun(bl_error *err)
 {
     bl_record r = { .kind = BL_EVENT_BEGUN };
     if (!bl_logging.rides) return;
@@ -332,7 +332,7 @@ void bl_log_begin(bl_error *err)
     bl_prologue_forget();
     all_or_none(begin(err), err);
     all_or_none(bl_feed_agree(bl_rt.private_comm, 1, err), err);
-    say_begun(err);
+    bl_log_say_begun(err);
     bl_feed_rest();
     bl_outcome_rest();
 }
@@ -344,12 +344,20 @@ int bl_log_recoverable(void)
     return bl_log_on() && !bl_logging.prologue && !state.crossing;
 }
 
+static void close_new(void)
+{
+    if (state.sent) bl_journal_close(state.sent);
+    if (state.events) bl_journal_close(state.events);
+    state.sent = state.events = NULL;
+}
+
 /* What will be needed from the first safe point on, and then what is needed up to there. */
 int bl_log_rejoin(bl_error *err)
 {
     uint32_t incarnation;
     state.began = bl_rt.incarnation;
     int rc = bl_journal_create(bl_rt.store, (uint32_t)bl_rt.rank, "events", bl_rt.settings.log_budget, &state.events, err);
+    if (rc == BELAY_OK && bl_logging.rides) rc = bl_depend_adopt(state.events, err);
     if (rc == BELAY_OK) rc = bl_outcome_load(bl_rt.checkpoint, err);
     if (rc == BELAY_OK) rc = bl_feed_load(err);
     if (rc == BELAY_OK) rc = open_journals(err);
@@ -358,7 +366,52 @@ int bl_log_rejoin(bl_error *err)
     bl_outcome_exchange();
     if (rc == BELAY_OK) rc = bl_outcome_load_prologue(&incarnation, err);
     if (rc == BELAY_OK) rc = bl_feed_load_prologue(incarnation, err);
+    if (rc == BELAY_OK) bl_log_say_begun(err);
     return rc;
+}
+
+/* The journals of the incarnation that has ended are as they will stay (depend.h), so what comes now is of those of this one; the numbers
+ * of messages and calls go on. */
+int bl_log_begin_anew(bl_error *err)
+{
+    if (!bl_logging.rides) return BELAY_OK;
+    close_new();
+    int rc = bl_journal_create(bl_rt.store, (uint32_t)bl_rt.rank, "events", bl_rt.settings.log_budget, &state.events, err);
+    if (rc == BELAY_OK) rc = bl_journal_create(bl_rt.store, (uint32_t)bl_rt.rank, "sent", bl_rt.settings.log_budget, &state.sent, err);
+    return rc;
+}
+
+/* As after a restart from the checkpoints that are kept. */
+static void begins_here(void)
+{
+    uint64_t *sent = copy_of_counters(0);
+    if (!sent) bl_log_end_job("out of memory for message logging");
+    for (uint32_t i = 0; state.before && i < bl_rt.live.header->channel_slots; i++)
+        if (state.before[i] > sent[i]) sent[i] = state.before[i];
+    free(state.before);
+    state.before = sent;
+    state.began = bl_rt.incarnation;
+    state.older_events_gone = 0;
+    for (unsigned k = 0; k < state.stretches; k++) free(state.stretch[k].sent);
+    state.stretches = 0;
+    for (unsigned k = 0; k < state.kepts; k++) {
+        free(state.kept[k].needs);
+        state.kept[k].needs = NULL;
+        state.kept[k].here = 0;
+    }
+}
+
+void bl_log_go_on(MPI_Comm beside)
+{
+    if (!bl_logging.rides) return;
+    bl_depend_rest();
+    bl_journal_close(bl_logging.sent);
+    bl_journal_close(bl_logging.events);
+    bl_logging.sent = state.sent;
+    bl_logging.events = state.events;
+    state.sent = state.events = NULL;
+    begins_here();
+    bl_depend_go_on(beside);
 }
 
 void bl_log_moves(MPI_Comm comm)
@@ -742,8 +795,7 @@ void bl_log_abandon(void)
 
 void bl_log_free(void)
 {
-    if (state.sent) bl_journal_close(state.sent);
-    if (state.events) bl_journal_close(state.events);
+    close_new();
     if (bl_logging.sent) bl_journal_close(bl_logging.sent);
     if (bl_logging.events && bl_logging.events != bl_logging.sent) bl_journal_close(bl_logging.events);
     for (unsigned k = 0; k < state.kepts; k++) {
