@@ -1194,9 +1194,8 @@ static int logged_Iprobe(int source, int tag, MPI_Comm comm, int *flag, MPI_Stat
     while (!(*flag = probe_feed(&w, s))) {
         bl_exposed();
         rc = PMPI_Iprobe(source, tag, c->handle, flag, s);
-        if (bl_mended()) continue;
         if (rc == MPI_SUCCESS && *flag && bl_logging.rides) take_in_probed(c, s);
-        break;
+        if (!bl_mended()) break;
     }
     if (rc == MPI_SUCCESS && *flag) tell_probe(c, s);
     if (!*flag) bl_outcome_nothing();

@@ -138,6 +138,11 @@ goes_on local-two 1 0 $logged --kill 1@step=23,2@step=23 $small
 check "local-two: only these go back" says 'only ranks 1, 2 go back; the other 2 stay'
 stable=power
 goes_on local-power 2 0 $logged --kill 2@step=23+power,0@step=41+power $small
+for logging in optimistic causal; do
+    goes_on "local-$logging" 2 0 --checkpoint independent --logging "$logging" --kill 2@step=23+power,1@step=41 $small
+    check "local-$logging: only the dead rank goes back" says 'only rank 2 goes back; the other 3 stay where they are'
+    check "local-$logging: the others repeat no step" says 'heat2d: 60 steps in'
+done
 stable=process
 for point in init recover restored snapshot rename publish finalize detect shrink settle recover#2 detect#2 shrink#2 settle#2; do
     for rank in 0 2; do
@@ -150,39 +155,51 @@ for point in init recover restored snapshot rename publish finalize detect shrin
 done
 spares=
 
-# Every logged call, whose outcome chance decides, in a program that has no belay_main: who stays needs none.
-stayed=0 bad=0
+# Every logged call, whose outcome chance decides, in a program that has no belay_main: who stays needs none.  With optimistic logging
+# and a loss of power there are orphans, which end themselves and so need spares.
+stayed=0 bad=0 orphans=0
 for seed in $(seq 1 "${CHANCE_SEEDS:-12}"); do
     n=$((2 + seed % 4)) kills=
     for kill in 1 2 3; do kills=$kills${kills:+,}$(((seed + kill * kill) % n))@random:$seed$kill/1500; done
-    job "chance-$seed" "$belay" run -n "$n" --spares 3 --dir "$scratch/chance-$seed" $logged --stable process --every 5,7,4,9,6 --kill "$kills" \
-        "$programs/chance" "$seed" 100
+    case $((seed % 3)) in
+    0) logging=causal stable=power ;;
+    1) logging=pessimistic stable=process ;;
+    2) logging=optimistic stable=power kills=$(echo "$kills" | sed 's/,/+power,/g; s/$/+power/') ;;
+    esac
+    job "chance-$seed" "$belay" run -n "$n" --spares 8 --dir "$scratch/chance-$seed" --checkpoint independent --logging $logging --stable $stable \
+        --every 5,7,4,9,6 --kill "$kills" "$programs/chance" "$seed" 100
     if ! ended 0 || ! says 'chance: nothing lost'; then
         bad=$((bad + 1))
         fail "chance, seed $seed"
     fi
     stayed=$((stayed + $(count 'stay where they are$')))
+    orphans=$((orphans + $(count 'goes back as well: it depends on what is lost')))
     rm -rf "$scratch/chance-$seed"
 done
 check "chance: nothing lost, nothing twice" [ "$bad" = 0 ]
+stable=process
+check "chance: orphans went back too" [ "$orphans" -gt 0 ]
 check "chance: ranks have stayed at least as often as there were programs" [ "$stayed" -ge "${CHANCE_SEEDS:-12}" ]
 
 # A message seen before one that was sent earlier: what is seen is only counted, so this rank cannot stay; without that look it would be
 # given the one for the other.
 for how in order channel wildcard anytag; do
+    case $how in wildcard) logging=causal stable=power ;; anytag) logging=optimistic stable=power ;; *) logging=pessimistic stable=process ;; esac
     BELAY_OFF=1
     export BELAY_OFF
     mpirun4 "$how-reference" "$programs/ahead" "$how"
     unset BELAY_OFF
     heat=$reference
     reference=$(result_of "$log")
-    goes_on "ahead-$how" 1 0 $logged "$programs/ahead" "$how"
+    goes_on "ahead-$how" 1 0 --checkpoint independent --logging $logging "$programs/ahead" "$how"
     reference=$heat
     case $how in
     order) check "ahead-$how: only one goes back" says 'only rank 2 goes back; the other 3 stay' ;;
     *) check "ahead-$how: the one that has seen it goes back too" says 'rank 0 goes back as well: it has seen a message' ;;
     esac
 done
+
+stable=process
 
 # Handles stay: 100 of every kind, made before the first safe point, used after a death by all.
 heat=$reference
@@ -191,9 +208,13 @@ export BELAY_OFF
 mpirun4 handles-reference "$programs/handles"
 unset BELAY_OFF
 reference=$(result_of "$log")
-goes_on handles 1 0 $logged --kill 1@step=4 "$programs/handles"
+for logging in pessimistic causal; do
+    [ $logging = causal ] && stable=power
+    goes_on "handles-$logging" 1 0 --checkpoint independent --logging $logging --kill 1@step=4 "$programs/handles"
+    check "handles-$logging: only one went back" says 'only rank 1 goes back; the other 3 stay'
+done
+stable=process
 reference=$heat
-check "handles: only one went back" says 'only rank 1 goes back; the other 3 stay'
 
 # A program that has no belay_main, and cannot stay without logging, is started again.
 run no-main --spares 1 --checkpoint independent --every 5 --stable process --max-restarts 1 --kill 1@step=12 "$programs/chance" 1 20
@@ -220,10 +241,14 @@ for program in "heat2d --size 64 --steps 40 --quiet" "cg --size 128 --steps 30 -
     bad=0 round=1
     while [ "$round" -le "$rounds" ]; do
         rm -rf "$scratch/$what"
-        how=
-        [ $((round % 2)) = 0 ] && how=$logged
+        case $((round % 8)) in
+        2|6) how="--stable process $logged" ;;
+        4) how="--stable power --checkpoint independent --logging optimistic" ;;
+        0) how="--stable power --checkpoint independent --logging causal" ;;
+        *) how="--stable process" ;;
+        esac
         # shellcheck disable=SC2086  # words
-        run "$what" --spares 2 --stable process --every 5 $how --kill "$((round % 4))@random:$round/$(calls_of "$what"),$(((round + 2) % 4))@random:$((round + 1000))/$(calls_of "$what")" "$build"/examples/$program
+        run "$what" --spares 2 --every 5 $how --kill "$((round % 4))@random:$round/$(calls_of "$what"),$(((round + 2) % 4))@random:$((round + 1000))/$(calls_of "$what")" "$build"/examples/$program
         if ! ended 0 || ! same_result; then
             bad=$((bad + 1))
             fail "$what, seed $round"
