@@ -132,7 +132,7 @@ BELAY_API int belay_unprotect(const char *name);
  *
  * With recovery=injob, or with spares, the processes of the other ranks stay when a rank dies: each leaves the MPI call it is in (by
  * longjmp), `program` is called again, with the arguments it had at first, and goes on from belay_recover, as after a new start
- * but without one.  With logging=pessimistic they stay in the call they are in, and only a rank that cannot goes back so.
+ * but without one.  With message logging they stay in the call they are in, and only a rank that cannot goes back so.
  * Everywhere else it is called once.  MPI_Init may also be called before belay_main.
  * What the program has to know: what is static keeps its value, so static variables are to be set in `program` or protected; what was
  * allocated is lost unless a static variable still points to it, so that it is freed or used again (not freed before MPI_Finalize, in

@@ -4,7 +4,7 @@
  * The communicators of the dead are revoked, those who live agree on who takes which place, and the program begins again at
  * belay_main, with another communicator behind MPI_COMM_WORLD.  What follows is a restart like any other: a new incarnation, in
  * which every rank goes on from its place on the recovery line; so every way of taking checkpoints and of logging is served by it.
- * With logging=pessimistic those who live need not go back (local.h): bl_injob_mend.
+ * With message logging those who live need not go back (local.h): bl_injob_mend.
  *
  * Source: Bland, Bouteiller, Herault, Bosilca, Dongarra, "Post-failure recovery of MPI communication capability", 2013 (revoke,
  * shrink, agree), which is what MPI's User Level Failure Mitigation is.

@@ -174,7 +174,7 @@ static int after_death(supervisor *s, const bl_watch *w, const bl_postmortem *p,
         return 1;
     }
     if (independent(s)) {
-        int local = w->next && s->options.settings.logging == BL_LOGGING_PESSIMISTIC;
+        int local = w->next && s->options.settings.logging != BL_LOGGING_NONE;
         uint8_t *stayed = local ? bl_own_stayed(s->store, bl_store_job(s->store)->incarnation, w->next) : NULL;
         s->redone_s += bl_own_line(s->store, &s->events, p, stayed, &s->logged_s);
         free(stayed);
