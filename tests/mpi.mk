@@ -20,13 +20,16 @@ tests_mpi_breaker_SOURCES = tests/mpi/breaker.c
 tests_mpi_breaker_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_breaker_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
 
-check_PROGRAMS += tests/mpi/chance tests/mpi/handles tests/mpi/ahead tests/mpi/late tests/mpi/trees tests/mpi/asks
+check_PROGRAMS += tests/mpi/chance tests/mpi/handles tests/mpi/ahead tests/mpi/slow tests/mpi/late tests/mpi/trees tests/mpi/asks
 tests_mpi_asks_SOURCES = tests/mpi/asks.c
 tests_mpi_asks_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_asks_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
 tests_mpi_late_SOURCES = tests/mpi/late.c
 tests_mpi_late_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_late_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
+tests_mpi_slow_SOURCES = tests/mpi/slow.c
+tests_mpi_slow_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
+tests_mpi_slow_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
 tests_mpi_ahead_SOURCES = tests/mpi/ahead.c
 tests_mpi_ahead_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_ahead_LDADD = src/mpi/libbelay.la $(MPI_LIBS)

@@ -187,7 +187,7 @@ int bl_injob_agree(MPI_Comm comm, int flag)
 #else
 
 enum { SPARE = -1, TAG_OVER = 1, NAP_NS = 1000000, REVOKED_AT_ONCE = 4, ROUNDS_MOST = 100, SAYERS = 2,
-       STUCK_S = 60 };       /* nobody waits longer in a recovery: another death has caught MPI in the middle of it */
+       STUCK_S = 60, STUCK_STEPS = 5, STUCK_SPARE_S = 3600 };
 
 void bl_injob_before(void)
 {
@@ -454,6 +454,15 @@ static int spawn(int many)
     return 1;
 }
 
+/* Nobody waits longer in a recovery: another death has caught MPI in the middle of it.  A rank that computes hears of a death in its next
+ * call, and a spare does not know how long that may take. */
+static int patience(void)
+{
+    double steps = bl_rt.live.header ? STUCK_STEPS * bl_live_seconds_a_safe_point(bl_rt.live.header) : 0;
+    if (job.role == SPARE) return STUCK_SPARE_S;
+    return steps > STUCK_SPARE_S ? STUCK_SPARE_S : steps > STUCK_S ? (int)steps : STUCK_S;
+}
+
 static void watch_over(int seconds)
 {
     struct itimerspec when = { .it_value = { .tv_sec = seconds } };
@@ -501,7 +510,7 @@ static void begin_recovery(void)
     job.busy = 1;
     bl_rt.completing = bl_rt.hurt = 0;
     if (job.all == MPI_COMM_NULL) given_up("a rank has died while the others were starting");
-    watch_over(STUCK_S);
+    watch_over(patience());
     revoke_all();
 }
 
@@ -591,7 +600,7 @@ static void wait_for_a_rank(void)
             PMPI_Error_class(rc, &class);
             if (class != MPIX_ERR_REVOKED && !a_rank_is_dead()) continue;
             MPIX_Comm_revoke(job.all);
-            watch_over(STUCK_S);
+            watch_over(patience());
             rebuild();
             watch_over(0);
             job.recoveries++;

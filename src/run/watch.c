@@ -22,7 +22,8 @@ enum {
     NOBODY = -1, SIGNALS = -2, MPIRUN = -3 /* what an event is about; else a rank */
 };
 #define TEARDOWN_S 15.0 /* mpirun, told to end, has so long before it is killed */
-#define RECOVERY_S 15.0 /* the ranks that live have so long to go on in the job, before it is ended and started again */
+#define RECOVERY_S 15.0 /* the ranks that live have so long to go on in the job at least, before it is ended and started again */
+#define STEPS_WAITED 3  /* or the time of so many safe points: who computes hears of a death in its next call */
 
 static int signals_fd = -1;
 
@@ -35,6 +36,7 @@ struct bl_watcher {
     int injob;                        /* after a death the ranks that live go on by themselves */
     int64_t recover_until_ns;         /* 0: nobody is dead */
     int64_t dead_ns;                  /* since when somebody is */
+    double patience_s;                /* for the recovery that is going on */
     int recovering;                   /* an incarnation has been begun in the job, and not all its ranks have been seen */
     int events_fd;                    /* epoll hands events out in the order they happened: the first death comes first */
     int *fd;                          /* [ranks] pidfd of a local rank that was seen and lives; -1 */
@@ -74,6 +76,20 @@ static int listen_to(watcher *w, int fd, int about)
     return fd < 0 ? -1 : epoll_ctl(w->events_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
+/* Of the slowest rank. */
+static double seconds_a_safe_point(const watcher *w)
+{
+    double most = 0;
+    for (uint32_t r = 0; r < w->options->ranks; r++) {
+        bl_live_header h;
+        bl_error ignored;
+        if (bl_live_read_header(w->store, r, bl_store_job(w->store)->incarnation, &h, &ignored)) continue;
+        double mean = bl_live_seconds_a_safe_point(&h);
+        if (mean > most) most = mean;
+    }
+    return most;
+}
+
 static void note_death(watcher *w, uint32_t rank)
 {
     bl_live_header h;
@@ -86,7 +102,9 @@ static void note_death(watcher *w, uint32_t rank)
     w->watch->first_dead_ns = bl_now_ns();
     if (!w->injob || w->recover_until_ns) return;
     w->dead_ns = bl_ticks_ns();
-    w->recover_until_ns = w->dead_ns + (int64_t)(RECOVERY_S * 1e9);
+    w->patience_s = STEPS_WAITED * seconds_a_safe_point(w);
+    if (w->patience_s < RECOVERY_S) w->patience_s = RECOVERY_S;
+    w->recover_until_ns = w->dead_ns + (int64_t)(w->patience_s * 1e9);
 }
 
 /* The ranks' processes are mpirun's children, not ours: their live tables say who they are, a pidfd when they end.  One
@@ -173,7 +191,7 @@ static void look_at_recovery(watcher *w)
     }
     look_for_next(w);
     if (!w->watch->next && w->recover_until_ns && bl_ticks_ns() > w->recover_until_ns) {
-        snprintf(text, sizeof text, "the ranks that live have not gone on in the job for %g s: ending it, to start it again", RECOVERY_S);
+        snprintf(text, sizeof text, "the ranks that live have not gone on in the job for %.0f s: ending it, to start it again", w->patience_s);
         force_end(w, text);
     }
 }
@@ -354,7 +372,8 @@ void bl_watch_incarnation(bl_watcher *w, bl_watch *watch)
     if (w->recovering) {
         forget_ranks(w);
         if (!w->dead_ns || !w->recover_until_ns) w->dead_ns = bl_ticks_ns();
-        w->recover_until_ns = bl_ticks_ns() + (int64_t)(RECOVERY_S * 1e9);
+        if (w->patience_s < RECOVERY_S) w->patience_s = RECOVERY_S; /* nobody was seen to die */
+        w->recover_until_ns = bl_ticks_ns() + (int64_t)(w->patience_s * 1e9);
     }
     serve(w);
     watch->ended_ns = bl_now_ns();

@@ -11,8 +11,10 @@
 #include <unistd.h>
 
 #include "store/internal.h"
+#include "util/clock.h"
 
 enum { PAGE = 4096, SLOTS_MAX = 1 << 20 };
+#define MEAN_MOST_S 1e6 /* more is not to be believed */
 
 static const char magic[8] = "BLYLIVE\n";
 
@@ -136,6 +138,13 @@ int bl_live_go_on(bl_store *store, bl_live *live, bl_error *err)
 }
 
 /* --- reading --- */
+
+double bl_live_seconds_a_safe_point(const bl_live_header *h)
+{
+    if (!h->first_step_ns || h->safe_point == UINT64_MAX) return 0;
+    double mean = (h->compute_base_s + bl_seconds(bl_now_ns() - h->first_step_ns)) / ((double)h->safe_point + 1);
+    return mean > 0 && mean < MEAN_MOST_S ? mean : 0;
+}
 
 static int foreign(const char *path, const bl_live_header *h, bl_error *err)
 {

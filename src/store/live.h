@@ -85,6 +85,8 @@ void bl_live_free(bl_live *live);
 
 /* The header alone: one small read, for who asks often or asks many ranks. */
 int bl_live_read_header(bl_store *store, uint32_t rank, uint32_t incarnation, bl_live_header *header, bl_error *err);
+/* The mean of the job up to now; 0: not known yet. */
+double bl_live_seconds_a_safe_point(const bl_live_header *header);
 
 static inline uint32_t bl_live_hash(uint64_t comm, int32_t peer, int32_t tag)
 {

@@ -222,6 +222,13 @@ check "no-main: it says that there is nowhere to go back to" says 'does not run 
 check "no-main: it is started again" started_again 1
 check "no-main: nobody is left" processes_left
 
+# Who computes hears of a death in its next call of MPI, which may be later than belay run waits at least.
+mpirun4 slow-reference env BELAY_OFF=1 "$programs/slow" 0 2
+heat=$reference
+reference=$(result_of "$log")
+goes_on slow 1 0 $logged --every 1 --kill 1@step=1 "$programs/slow" 17 2
+reference=$heat
+
 # Spawned when there is no spare; a second death starts all again.
 run spawn --recovery injob --stable process --every 5 --kill 2@step=23 $small
 check "spawn: exit status 0" ended 0
