@@ -380,6 +380,14 @@ void bl_feed_missed(const bl_wanted *w)
     if (l) bl_lane_take(&l->in, NULL, w->asked, w->clock);
 }
 
+int bl_feed_is_wrong(void)
+{
+    for (unsigned i = 0; i < BUCKETS; i++)
+        for (const lane *l = feed.in[i]; l; l = l->chain)
+            if (bl_lane_is_wrong(&l->in)) return 1;
+    return 0;
+}
+
 int bl_feed_bars(const bl_wanted *w)
 {
     for (int r = w->source < 0 ? 0 : w->source; r < (w->source < 0 ? bl_rt.ranks : w->source + 1); r++) {

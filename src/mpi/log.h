@@ -93,6 +93,7 @@ bl_fed *bl_feed_find(const bl_wanted *wanted, int *source); /* the next of them;
 void bl_feed_take(const bl_wanted *wanted, int source, bl_fed *fed);
 void bl_feed_missed(const bl_wanted *wanted);    /* its contents are known, and not there: it will be sent again */
 int bl_feed_bars(const bl_wanted *wanted);       /* none is there, and MPI may not be asked */
+int bl_feed_is_wrong(void);                      /* what is taken cannot have been, when all have been matched again */
 void bl_feed_stash(const bl_comm *comm, int source, int tag, char *data, uint64_t bytes); /* behind all of this source; frees `data` some day */
 enum bl_again bl_feed_again(const bl_live_slot *slot, uint64_t number);
 const bl_fed *bl_feed_sent(const bl_live_slot *slot, uint64_t number); /* NULL: only its receiver has it */

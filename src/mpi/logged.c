@@ -807,13 +807,11 @@ static int logged_Irecv(void *buf, int count, MPI_Datatype type, int source, int
     return post(&e, comm, request);
 }
 
-/* It had a message before the failures that is in no journal, as its sender died before it was: a receive that was posted after it
- * had one of each that is there. */
-static void nobody_knows(const watched *e) __attribute__((noreturn));
-static void nobody_knows(const watched *e)
+/* One had a message before the failures that is in no journal, as its sender died before it was, or another's was given to it. */
+static void nobody_knows(void) __attribute__((noreturn));
+static void nobody_knows(void)
 {
-    bl_log_end_job("rank %d: nobody knows any more which message a receive from MPI_ANY_SOURCE, tag %d, had before the failures: its sender died before it was logged; start the job anew with --fresh",
-                   bl_rt.rank, e->open.tag);
+    bl_log_end_job("nobody knows any more which messages the receives from MPI_ANY_SOURCE had that were open at the failures: start the job anew with --fresh");
 }
 
 /* What was made before the death is made again: nothing is known of the future any more, so what is held takes what the journals
@@ -846,12 +844,13 @@ static void let_go_of_held(void)
         e->open.held = 0;
         lg.held--;
         if (e->open.source >= 0 && e->open.tag >= 0) e->open.number = expect_one(e->comm, e->open.source, e->open.tag);
-        if (!f && bl_feed_bars(&w)) nobody_knows(e);
+        if (!f && bl_feed_bars(&w)) nobody_knows();
         if (f) continue; /* it is watched until the program sees it: it may have to be matched again */
         post_receive(e->buf, e->count, e->type, e->open.source, e->open.tag, e->comm, &e->inner);
         lg.swapped++;
         i++;
     }
+    if (!lg.held && bl_feed_is_wrong()) nobody_knows();
 }
 
 /* --- both ways --- */
@@ -1461,7 +1460,7 @@ static int match_again(watched *e)
     }
     e->inner = MPI_REQUEST_NULL;
     bl_fed *f = bl_feed_find(&w, &world);
-    if (!f && !o->told && bl_feed_bars(&w)) nobody_knows(e);
+    if (!f && !o->told && bl_feed_bars(&w)) nobody_knows();
     if (!f) bl_feed_missed(&w);
     if (!f && PMPI_Irecv(e->buf, e->count, e->type, o->told ? o->from : o->source, w.tag, e->comm->handle, &e->inner) != MPI_SUCCESS) {
         e->inner = MPI_REQUEST_NULL;
@@ -1552,6 +1551,7 @@ int bl_logged_match_again(void)
         watched *of = (watched *)(void *)e;
         if (good && of && of->comm->size > 1) good = match_again(of);
     }
+    if (good && bl_feed_is_wrong()) nobody_knows();
     return good;
 }
 

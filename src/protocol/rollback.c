@@ -132,6 +132,13 @@ void bl_lane_take(bl_lane *l, bl_fed *f, int tag, uint64_t clock)
     f->by = clock;
 }
 
+int bl_lane_is_wrong(const bl_lane *l)
+{
+    for (size_t i = l->first; i < l->count; i++)
+        if (!l->message[i].taken && l->message[i].before) return 1;
+    return 0;
+}
+
 int bl_fed_before(const bl_fed *f, const bl_fed *other)
 {
     return f->before && (!other->before || f->before < other->before);

@@ -86,6 +86,9 @@ bl_fed *bl_lane_first(bl_lane *l, int tag, uint64_t clock, const uint64_t *hash,
 int bl_lane_bars(const bl_lane *l, int tag, uint64_t clock);
 /* It is the receive's that was posted at `clock`, and asked for this tag; NULL: one that will be sent again is, behind all. */
 void bl_lane_take(bl_lane *l, bl_fed *f, int tag, uint64_t clock);
+/* When all have what they can have: is there one that was for a receive posted earlier than one that has another?  Then it was given to
+ * the wrong one: with several tags open at once that can be, and cannot be told any more. */
+int bl_lane_is_wrong(const bl_lane *l);
 /* Of two senders' first ones for a receive from anybody: does `f` come before `other`, of a rank below? */
 int bl_fed_before(const bl_fed *f, const bl_fed *other);
 

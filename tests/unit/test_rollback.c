@@ -211,7 +211,9 @@ static void a_lane_gives_its_messages_in_order_and_skips_only_by_contents(void *
     assert_true(m[0].before == 9 && !m[1].before && !m[3].before);
     assert_true(bl_fed_before(&m[0], &m[1]) && !bl_fed_before(&m[1], &m[0]));
     assert_true(bl_lane_bars(&l, 5, 8) && bl_lane_bars(&l, -1, 8) && !bl_lane_bars(&l, 6, 8) && !bl_lane_bars(&l, 5, 9));
+    assert_true(bl_lane_is_wrong(&l)); /* unless one posted earlier takes the first */
     bl_lane_take(&l, &m[0], 5, 2);
+    assert_false(bl_lane_is_wrong(&l));
     assert_null(bl_lane_first(&l, 5, 8, NULL, first_byte)); /* the fourth is behind the third, which a later one has */
     assert_ptr_equal(bl_lane_first(&l, 5, 10, NULL, first_byte), &m[3]);
     assert_ptr_equal(bl_lane_first(&l, -1, 8, NULL, first_byte), &m[1]);
