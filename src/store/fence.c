@@ -139,3 +139,17 @@ int bl_fence_enter(const bl_store *store, bl_fence *fence, bl_error *err)
         bl_fence_leave(fence);
     return code;
 }
+
+int bl_store_publish(const bl_store *store, const char *from, const char *to, bl_error *err)
+{
+    bl_fence fence;
+    int code = bl_fence_enter(store, &fence, err);
+    if (code == BELAY_OK) {
+        if (rename(from, to) != 0)
+            code = bl_fail_errno(err, "cannot rename %s to %s", from, to);
+        bl_fence_leave(&fence);
+    }
+    if (code != BELAY_OK)
+        (void)unlink(from);
+    return code;
+}
