@@ -1,4 +1,5 @@
 /* report.c - what is printed, and the end of a job that cannot go on. */
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,14 +50,22 @@ static int is_replaced(bl_live_header *by)
     return 0;
 }
 
-/* Without an abort, which in the mpirun that both are in would end the other too. */
+/* Without an abort, which in the mpirun that both are in would end the other too; and as who was killed: the exit status of a process
+ * that has one is that of the job for mpirun. */
+static void end_alone(void) __attribute__((noreturn));
+static void end_alone(void)
+{
+    kill(getpid(), SIGKILL);
+    _exit(1);
+}
+
 void bl_end_if_replaced(void)
 {
     bl_live_header by;
     if (!is_replaced(&by)) return;
     bl_say("rank %d of incarnation %u was replaced while it was stopped or slow (by process %d on %s): it ends itself", bl_rt.rank,
            (unsigned)bl_rt.incarnation, (int)by.pid, by.host);
-    _exit(1);
+    end_alone();
 }
 
 void bl_end_job(const bl_error *err)
@@ -66,7 +75,7 @@ void bl_end_job(const bl_error *err)
     bl_say("rank %d: %s", bl_rt.rank, err->text);
     bl_count_no_more();
     if (bl_rt.live.header) bl_rt.live.header->state = BL_LIVE_REFUSED;
-    if (err->code == BELAY_ERR_STALE) _exit(1); /* the new incarnation must not be disturbed, not even by an abort */
+    if (err->code == BELAY_ERR_STALE) end_alone(); /* the new incarnation must not be disturbed, not even by an abort */
     PMPI_Abort(MPI_COMM_WORLD, 1);
     _exit(1);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "store/journal_file.h"
+#include "store/start.h"
 
 /* --- where a journal ends that may still be written to --- */
 
@@ -118,14 +119,21 @@ static int look_at(void *context, const char *entry, bl_error *err)
     return BELAY_OK;
 }
 
+static void end_previous(bl_store *store, uint32_t rank, uint32_t incarnation)
+{
+    bl_live_header h;
+    if (bl_live_read_header(store, rank, incarnation, &h, NULL) == BELAY_OK && bl_live_here(&h)) (void)bl_end_previous(store, rank, h.pid);
+}
+
 /* Only the newest: the one before was full, or left behind by who went on in the next incarnation. */
-static int replace_newest(const bl_store *store, uint32_t rank, const char *name, bl_error *err)
+static int replace_newest(bl_store *store, uint32_t rank, const char *name, bl_error *err)
 {
     char path[BL_PATH];
     newest n = { .name = name, .below = store->incarnation };
     bl_store_path(store, path, "rank-%05u", rank);
     int rc = bl_dir_each(path, look_at, &n, err);
     if (rc || !n.any) return rc;
+    if (!name) end_previous(store, rank, n.found.incarnation); /* while it has the name of what it has mapped */
     if (name) bl_journal_path(store, rank, n.found.incarnation, name, n.found.number, path);
     else bl_store_path(store, path, "rank-%05u/live-%04u", rank, n.found.incarnation);
     return replace_file(store, path, name != NULL, err);

@@ -3,6 +3,8 @@
  * What it publishes the fence turns away.  What it has mapped into memory it writes without a question: the open segments of its
  * journals, its live table.  No check before a write could help, as it may be stopped between the two.  So these files are replaced by
  * copies of what they hold now: what it still has is a file without a name, which nobody will ever read.
+ *
+ * On this machine it is ended first, which MPI needs (holder.c); the copies are for the one that cannot be reached.
  */
 #ifndef BL_STORE_TAKEOVER_H
 #define BL_STORE_TAKEOVER_H

@@ -210,6 +210,7 @@ static void dies_at_every_system_call(void **state)
     int number = 1;
     (void)state;
     while (n < 10) assert_int_equal(call(++n), 0);
+    live.header->pid = 0; /* of this process, which the child would end */
     begin_next();
     for (; dies_at(number); number++) assert_true(number < CALLS_MOST);
     assert_true(number > 20);
@@ -314,6 +315,58 @@ static void only_a_stopped_rank_that_holds_the_lock_is_ended(void **state)
     if (!holder_is_ended(1, 1)) skip(); /* /proc/locks is not to be read, or has other numbers */
 }
 
+/* 1: the process that its live table names is ended. */
+static int previous_is_ended(uint32_t rank, int counts)
+{
+    bl_error err = { 0, "" };
+    int status, ready[2];
+    bl_live table;
+    char byte = 0;
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        bl_live_unmap(&live);
+        if (counts && bl_live_create(old, 0, &table, &err)) _exit(1);
+        if (write(ready[1], &byte, 1) != 1) _exit(1);
+        pause();
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    if (rank == RANK) live.header->pid = child; /* what a file says is no proof */
+    if (rank == 0 && !counts) {
+        assert_int_equal(bl_live_create(old, 0, &table, &err), BELAY_OK);
+        table.header->pid = child;
+        bl_live_unmap(&table);
+    }
+    begin_next();
+    assert_int_equal(bl_rank_take_over(newer, rank, &err), BELAY_OK);
+    int ended = waitpid(child, &status, WNOHANG) == child;
+    if (!ended) {
+        kill(child, SIGKILL);
+        assert_int_equal(waitpid(child, &status, 0), child);
+    }
+    close(ready[0]);
+    close(ready[1]);
+    return ended;
+}
+
+static void the_process_before_is_ended(void **state)
+{
+    (void)state;
+    assert_true(previous_is_ended(0, 1));
+}
+
+static void no_stranger_is_ended(void **state)
+{
+    (void)state;
+    assert_false(previous_is_ended(0, 0));
+}
+
+static void no_other_rank_is_ended(void **state)
+{
+    (void)state;
+    assert_false(previous_is_ended(RANK, 1)); /* it counts in the table of rank 0 */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +377,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(dies_at_every_system_call, setup, teardown),
         cmocka_unit_test_setup_teardown(one_that_runs_is_cut_off_at_one_place, setup, teardown),
         cmocka_unit_test_setup_teardown(only_a_stopped_rank_that_holds_the_lock_is_ended, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_process_before_is_ended, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_stranger_is_ended, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_other_rank_is_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_not_taken_for_the_end, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
