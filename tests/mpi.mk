@@ -1,6 +1,6 @@
 # tests of src/mpi and src/run
 mpi_scripts = tests/fault/run_steps.sh tests/fault/run_points.sh tests/fault/run_random.sh tests/mpi/transit.sh \
-	tests/fault/run_ends.sh tests/fault/run_stop.sh tests/fault/run_damage.sh tests/fault/run_redundancy.sh tests/fault/run_async.sh tests/fault/run_chaos.sh tests/fault/run_elastic.sh tests/fault/run_files.sh tests/fault/run_injob.sh tests/fault/run_independent.sh tests/fault/run_induced.sh tests/fault/run_logged.sh tests/fault/run_depend.sh tests/fault/run_chance.sh tests/fault/run_replay.sh \
+	tests/fault/run_ends.sh tests/fault/run_stop.sh tests/fault/run_damage.sh tests/fault/run_redundancy.sh tests/fault/run_async.sh tests/fault/run_chaos.sh tests/fault/run_elastic.sh tests/fault/run_files.sh tests/fault/run_injob.sh tests/fault/run_fence.sh tests/fault/run_independent.sh tests/fault/run_induced.sh tests/fault/run_logged.sh tests/fault/run_depend.sh tests/fault/run_chance.sh tests/fault/run_replay.sh \
 	tests/mpi/hygiene.sh tests/mpi/installed.sh tests/mpi/traffic.sh tests/mpi/variables.sh tests/mpi/programs.sh
 MPI_TESTS += $(mpi_scripts)
 AM_TESTS_ENVIRONMENT = CC='$(CC)'; MPI_CFLAGS='$(MPI_CFLAGS)'; MPI_LIBS='$(MPI_LIBS)'; export CC MPI_CFLAGS MPI_LIBS;
@@ -20,7 +20,7 @@ tests_mpi_breaker_SOURCES = tests/mpi/breaker.c
 tests_mpi_breaker_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_breaker_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
 
-check_PROGRAMS += tests/mpi/chance tests/mpi/handles tests/mpi/ahead tests/mpi/slow tests/mpi/late tests/mpi/trees tests/mpi/asks
+check_PROGRAMS += tests/mpi/chance tests/mpi/handles tests/mpi/ahead tests/mpi/slow tests/mpi/stream tests/mpi/late tests/mpi/trees tests/mpi/asks
 tests_mpi_asks_SOURCES = tests/mpi/asks.c
 tests_mpi_asks_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_asks_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
@@ -30,6 +30,9 @@ tests_mpi_late_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
 tests_mpi_slow_SOURCES = tests/mpi/slow.c
 tests_mpi_slow_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_slow_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
+tests_mpi_stream_SOURCES = tests/mpi/stream.c
+tests_mpi_stream_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
+tests_mpi_stream_LDADD = src/mpi/libbelay.la $(MPI_LIBS)
 tests_mpi_ahead_SOURCES = tests/mpi/ahead.c
 tests_mpi_ahead_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_ahead_LDADD = src/mpi/libbelay.la $(MPI_LIBS)

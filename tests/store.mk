@@ -27,6 +27,12 @@ tests_unit_test_store_journal_CPPFLAGS = $(store_test_cppflags)
 tests_unit_test_store_journal_CFLAGS = $(store_test_cflags) $(XXHASH_CFLAGS)
 tests_unit_test_store_journal_LDADD = $(store_test_libs) $(XXHASH_LIBS)
 
+PURE_TESTS += tests/unit/test_takeover
+tests_unit_test_takeover_SOURCES = tests/unit/test_takeover.c $(store_test_common)
+tests_unit_test_takeover_CPPFLAGS = $(store_test_cppflags)
+tests_unit_test_takeover_CFLAGS = $(store_test_cflags) $(XXHASH_CFLAGS)
+tests_unit_test_takeover_LDADD = $(store_test_libs) $(XXHASH_LIBS)
+
 PURE_TESTS += tests/unit/test_parity
 tests_unit_test_parity_SOURCES = tests/unit/test_parity.c $(store_test_common)
 tests_unit_test_parity_CPPFLAGS = $(store_test_cppflags)

@@ -122,8 +122,7 @@ int bl_file_write_back(const char *path, const void *data, size_t bytes, bl_erro
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666), bad = fd < 0 || write_all(fd, data, bytes);
     if (fd >= 0 && !bad && bl_rt.settings.stable_power) bad = fsync(fd);
     if (fd >= 0 && close(fd)) bad = 1;
-    if (!bad) bad = rename(temporary, path);
-    int rc = bad ? bl_fail_errno(err, "cannot write %s back", path) : BELAY_OK;
+    int rc = bad ? bl_fail_errno(err, "cannot write %s back", path) : bl_store_publish(bl_rt.store, temporary, path, err);
     if (bad) (void)unlink(temporary);
     free(temporary);
     return rc;

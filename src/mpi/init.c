@@ -15,6 +15,7 @@
 #include "mpi/redundancy.h"
 #include "mpi/ride.h"
 #include "store/start.h"
+#include "store/takeover.h"
 
 bl_runtime bl_rt;
 
@@ -141,6 +142,23 @@ static void listen_for_stop(void)
         sigaction(SIGUSR1, &ours, NULL);
 }
 
+/* A process that was stopped asks before it does anything else.  What is called here takes no lock and no memory. */
+static void on_continue(int number)
+{
+    int before = errno;
+    (void)number;
+    if (bl_rt.on) bl_end_if_replaced();
+    errno = before;
+}
+
+static void listen_for_continue(void)
+{
+    struct sigaction old, ours = { .sa_handler = on_continue, .sa_flags = SA_RESTART };
+    sigemptyset(&ours.sa_mask);
+    if (sigaction(SIGCONT, NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL)
+        sigaction(SIGCONT, &ours, NULL);
+}
+
 static void on_exit_without_finalize(void)
 {
     if (bl_rt.on && bl_rt.live.header && bl_rt.live.header->state == BL_LIVE_STARTED)
@@ -209,6 +227,8 @@ static int begin_together(const char *supervised, bl_error *err)
     bl_rt.fired = o.fired;
     bl_injob_began(o.incarnation);
     int rc = join_job(&o, err);
+    if (rc == BELAY_OK && o.incarnation) rc = bl_rank_take_over(bl_rt.store, (uint32_t)bl_rt.rank, err);
+    if (rc == BELAY_OK && o.incarnation) PMPI_Barrier(bl_rt.private_comm); /* from here on the journals of all may be read */
     return rc ? rc : set_up(err);
 }
 
@@ -268,6 +288,7 @@ void bl_begin(void)
     bl_store_before_rename(bl_rt.store, before_rename);
     bl_stage_before_rename(before_rename);
     if (!listening) atexit(on_exit_without_finalize);
+    listen_for_continue();
     listening = 1;
     bl_rt.on = 1;
     bl_rt.locked = bl_rt.thread_level == MPI_THREAD_MULTIPLE;
@@ -359,6 +380,7 @@ BELAY_API int MPI_Finalize(void)
 BELAY_API int MPI_Abort(MPI_Comm comm, int errorcode)
 {
     if (bl_rt.on && bl_replaying) bl_replay_cannot("MPI_Abort");
+    bl_end_if_replaced();
     if (bl_rt.on) {
         bl_rt.live.header->code = errorcode;
         bl_rt.live.header->state = BL_LIVE_ABORTED;

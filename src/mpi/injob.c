@@ -260,6 +260,7 @@ static void fatal(MPI_Comm comm, int code)
 {
     char text[MPI_MAX_ERROR_STRING] = "", name[MPI_MAX_OBJECT_NAME];
     int length = 0;
+    bl_end_if_replaced();
     PMPI_Error_string(code, text, &length);
     bl_comm_text(comm, name, sizeof name);
     bl_say("rank %d: an error of MPI on %s, which ends the job (MPI_ERRORS_ARE_FATAL): %s", bl_rt.rank, name, text);
@@ -391,6 +392,7 @@ static void given_up(const char *why) __attribute__((noreturn));
 static void given_up(const char *why)
 {
     int me = 0;
+    bl_end_if_replaced();
     if (job.all != MPI_COMM_NULL) PMPI_Comm_rank(job.all, &me);
     if (me < SAYERS) bl_say("%s", why);
     else nanosleep(&(struct timespec){ .tv_nsec = 500000000 }, NULL); /* time to say it before all are ended */
@@ -502,6 +504,7 @@ static void begin_recovery(void)
 {
     job.busy = 1;
     bl_rt.completing = bl_rt.hurt = 0;
+    bl_end_if_replaced();
     if (job.all == MPI_COMM_NULL) given_up("a rank has died while the others were starting");
     watch_over(patience());
     revoke_all();

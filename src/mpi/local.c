@@ -10,6 +10,7 @@
 #include "mpi/injob.h"
 #include "mpi/log.h"
 #include "mpi/logging.h"
+#include "store/takeover.h"
 
 int bl_rejoining;
 
@@ -83,6 +84,20 @@ static int begin_incarnation(MPI_Comm world, int stays)
     if (PMPI_Bcast(told, 2, MPI_UINT32_T, leader, world) != MPI_SUCCESS || told[0]) return 0;
     local.incarnation = told[1];
     return 1;
+}
+
+/* Before the others read its journals. */
+static int take_over(void)
+{
+    bl_error err = { 0, "" };
+    bl_store *store = NULL;
+    int rc = bl_store_open(bl_rt.settings.dir, bl_rt.settings.stable_power ? BL_STABLE_POWER : BL_STABLE_PROCESS, &store, &err);
+    if (rc == BELAY_OK) rc = bl_store_join(store, local.incarnation, &err);
+    if (rc == BELAY_OK) rc = bl_rank_take_over(store, (uint32_t)bl_rt.rank, &err);
+    bl_store_close(store);
+    if (rc) bl_say("rank %d: %s", bl_rt.rank, err.text);
+    local.refused = rc != BELAY_OK;
+    return rc == BELAY_OK;
 }
 
 /* --- communicators: all that anybody has, made by all in the order of their ids --- */
@@ -229,6 +244,7 @@ int bl_local_meet(MPI_Comm world, int stays)
     forget();
     int ok = PMPI_Comm_dup(world, &local.private_comm) == MPI_SUCCESS && good(local.private_comm);
     ok = ok && begin_incarnation(world, stays);
+    ok = ok && (stays || take_over());
     ok = ok && make_communicators(world, stays);
     ok = ok && PMPI_Comm_dup(world, &local.log_comm) == MPI_SUCCESS && good(local.log_comm);
     if (ok && bl_rt.settings.logging == BL_LOGGING_CAUSAL) ok = PMPI_Comm_dup(world, &local.side_comm) == MPI_SUCCESS && good(local.side_comm);
@@ -293,7 +309,7 @@ const char *bl_local_cannot_stay(void)
     return bl_logged_cannot_stay();
 }
 
-static void take_over(MPI_Comm world)
+static void move_to(MPI_Comm world)
 {
     char name[MPI_MAX_OBJECT_NAME];
     for (unsigned i = 0; i < bl_rt.comms; i++) {
@@ -330,7 +346,7 @@ int bl_local_stay(MPI_Comm world)
     if (rc) bl_injob_revoke(local.private_comm);
     if (!bl_injob_agree(world, rc == BELAY_OK)) return 0;
     bl_rt.incarnation = local.incarnation;
-    take_over(world);
+    move_to(world);
     return bl_logged_match_again();
 }
 

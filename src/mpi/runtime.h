@@ -186,6 +186,7 @@ void bl_release(void);        /* memory and files of this incarnation */
 void bl_say(const char *format, ...) __attribute__((format(printf, 1, 2)));   /* "belay: ..." on standard error */
 int bl_failed(int code, const bl_error *err);        /* remembers and prints "belay: rank 3: ..."; returns code */
 void bl_end_job(const bl_error *err) __attribute__((noreturn)); /* prints, marks the rank REFUSED, aborts the job */
+void bl_end_if_replaced(void);        /* another process is this rank in a later incarnation: says so and ends, alone */
 
 /* --- fault injection (inject.c) --- */
 void bl_inject_arm(void);

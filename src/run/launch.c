@@ -83,13 +83,25 @@ static void set_environment(const bl_options *o, uint32_t incarnation)
 static const char *const injob[] = { "--with-ft", "ulfm", "--prtemca", "state_base_recoverable", "1", "--mca", "async_mpi_finalize", "1",
                                      "--mca", "pml", "ob1" };
 
+/* Heartbeats of MPI's own.  Not by its thread, which would not suspect a rank that is busy: with Open MPI 5.0.7 MPI_Finalize hangs. */
+static size_t watch_for_silence(const bl_settings *s, char **argv)
+{
+    static char timeout[32], period[32];
+    const char *const words[] = { "--mca", "mpi_ft_detector", "true", "--mca", "mpi_ft_detector_timeout", timeout, "--mca", "mpi_ft_detector_period", period };
+    if (s->suspect_s <= 0) return 0;
+    snprintf(timeout, sizeof timeout, "%g", s->suspect_s);
+    snprintf(period, sizeof period, "%g", s->suspect_s / 4); /* it wants less than a third */
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) argv[i] = (char *)(uintptr_t)words[i];
+    return sizeof words / sizeof *words;
+}
+
 /* Room for mpirun, its options, one -x per variable, the program and its arguments. */
 static char **command(const bl_options *o, const char *library)
 {
     size_t variables = 0, arguments = 0, n = 0;
     for (char **e = environ; *e; e++) variables += !strncmp(*e, "BELAY_", 6);
     while (o->program[arguments]) arguments++;
-    char **argv = calloc(32 + o->mpirun_args + 2 * variables + arguments, sizeof *argv);
+    char **argv = calloc(48 + o->mpirun_args + 2 * variables + arguments, sizeof *argv);
     static char ranks[16], preload[PATH_MAX + 16], search[2 * PATH_MAX];
     if (!argv) return NULL;
     snprintf(ranks, sizeof ranks, "%" PRIu32, o->ranks + o->settings.spares);
@@ -98,6 +110,7 @@ static char **command(const bl_options *o, const char *library)
     argv[n++] = "-n";
     argv[n++] = ranks;
     for (size_t i = 0; bl_settings_injob(&o->settings) && i < sizeof injob / sizeof *injob; i++) argv[n++] = (char *)(uintptr_t)injob[i];
+    if (bl_settings_injob(&o->settings)) n += watch_for_silence(&o->settings, argv + n);
     for (char **e = environ; *e; e++) {
         if (strncmp(*e, "BELAY_", 6)) continue;
         argv[n++] = "-x";

@@ -123,7 +123,8 @@ static int fall_to_relaunch(bl_options *o)
         return usage("recovery=injob needs an MPI with ULFM (Open MPI 5), and the one Belay was built with has none%s; use recovery=relaunch", "");
     if (o->settings.verbose)
         fprintf(stderr, "belay: the MPI here has no ULFM: no spares are started, and after a death all ranks are started again (recovery=relaunch)\n");
-    return set(&o->settings, "spares", "0");
+    int rc = set(&o->settings, "suspect", "never");
+    return rc ? rc : set(&o->settings, "spares", "0");
 #endif
 }
 

@@ -39,10 +39,12 @@ static bool parse_line(const char *job, const char line[LINE], uint32_t *incarna
     return memcmp(expected, line, LINE) == 0;
 }
 
+/* With O_CREAT, by who begins an incarnation: those of the one before are not waited for for ever. */
 static int open_locked(const bl_store *store, int flags, int how, bl_fence *fence, bl_error *err)
 {
     char path[BL_PATH];
     struct timespec start, now, nap = { 0, 1000000 };
+    time_t looked = 0;
     bl_store_path(store, path, "incarnation");
     fence->fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (fence->fd < 0)
@@ -51,6 +53,10 @@ static int open_locked(const bl_store *store, int flags, int how, bl_fence *fenc
     while (flock(fence->fd, how | LOCK_NB) != 0) {
         clock_gettime(CLOCK_MONOTONIC, &now);
         if (errno == EWOULDBLOCK && now.tv_sec - start.tv_sec < BL_LOCK_WAIT_S) {
+            if ((flags & O_CREAT) && now.tv_sec - start.tv_sec > looked) {
+                looked = now.tv_sec - start.tv_sec;
+                (void)bl_end_stopped_holder(store, fence->fd);
+            }
             nanosleep(&nap, NULL);
             continue;
         }
@@ -137,5 +143,19 @@ int bl_fence_enter(const bl_store *store, bl_fence *fence, bl_error *err)
     code = bl_fence_check(store, fence, err);
     if (code != BELAY_OK)
         bl_fence_leave(fence);
+    return code;
+}
+
+int bl_store_publish(const bl_store *store, const char *from, const char *to, bl_error *err)
+{
+    bl_fence fence;
+    int code = bl_fence_enter(store, &fence, err);
+    if (code == BELAY_OK) {
+        if (rename(from, to) != 0)
+            code = bl_fail_errno(err, "cannot rename %s to %s", from, to);
+        bl_fence_leave(&fence);
+    }
+    if (code != BELAY_OK)
+        (void)unlink(from);
     return code;
 }

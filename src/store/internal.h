@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "store/store.h"
 
@@ -99,6 +100,10 @@ int bl_fence_lock(const bl_store *store, bool create, bl_fence *fence, bl_error 
 /* The running incarnation; both copies bad is BELAY_ERR_DAMAGED. */
 int bl_fence_read(const bl_store *store, const bl_fence *fence, uint32_t *incarnation, bl_error *err);
 int bl_fence_peek(const bl_store *store, uint32_t *incarnation, bl_error *err);
+/* holder.c: SIGKILL for ranks of this job on this machine that hold the lock and are stopped; 1: there was one. */
+int bl_end_stopped_holder(const bl_store *store, int lock);
+/* The same for the process that was this rank in an incarnation before this store's; comes back when it is gone. */
+int bl_end_previous(const bl_store *store, uint32_t rank, pid_t pid);
 int bl_fence_write(const bl_store *store, const bl_fence *fence, uint32_t incarnation, bl_error *err);
 
 #endif

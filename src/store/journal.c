@@ -345,11 +345,15 @@ int bl_journal_retire(bl_journal *j, uint64_t position, bl_error *err)
 {
     struct bl_journal_more *m = j->more;
     unsigned gone = 0;
-    int rc = BELAY_OK;
+    bl_fence fence;
+    if (m->segments < 2 || m->segment[0].end > position) return BELAY_OK;
+    int rc = bl_fence_enter(m->store, &fence, err);
+    if (rc) return rc;
     while (rc == BELAY_OK && gone + 1 < m->segments && m->segment[gone].end <= position) {
         rc = let_go(m, &m->segment[gone], err);
         gone += rc == BELAY_OK;
     }
+    bl_fence_leave(&fence);
     pthread_mutex_lock(&m->lock);
     m->segments -= gone;
     memmove(m->segment, m->segment + gone, m->segments * sizeof *m->segment);
@@ -369,20 +373,26 @@ static int remove_old(void *context, const char *entry, bl_error *err)
     return bl_file_remove(path, err);
 }
 
-int bl_journal_retire_before(bl_store *store, uint32_t rank, const char *name, uint32_t incarnation, bl_error *err)
+static int remove_each(removing *r, bl_error *err)
 {
     char path[BL_PATH];
-    removing r = { store, rank, name, 0, incarnation };
-    bl_store_path(store, path, "rank-%05u", rank);
-    return bl_dir_each(path, remove_old, &r, err);
+    bl_fence fence;
+    int rc = bl_fence_enter(r->store, &fence, err);
+    if (rc) return rc;
+    bl_store_path(r->store, path, "rank-%05u", r->rank);
+    rc = bl_dir_each(path, remove_old, r, err);
+    bl_fence_leave(&fence);
+    return rc;
+}
+
+int bl_journal_retire_before(bl_store *store, uint32_t rank, const char *name, uint32_t incarnation, bl_error *err)
+{
+    return remove_each(&(removing){ store, rank, name, 0, incarnation }, err);
 }
 
 int bl_journal_forget_after(bl_store *store, uint32_t rank, const char *name, uint32_t incarnation, bl_error *err)
 {
-    char path[BL_PATH];
-    removing r = { store, rank, name, incarnation + 1, store->incarnation };
-    bl_store_path(store, path, "rank-%05u", rank);
-    return bl_dir_each(path, remove_old, &r, err);
+    return remove_each(&(removing){ store, rank, name, incarnation + 1, store->incarnation }, err);
 }
 
 /* --- what is there after a failure --- */
@@ -421,7 +431,7 @@ static int settle_one(void *context, const char *entry, bl_error *err)
     return rc;
 }
 
-int bl_journal_settle(bl_store *store, uint32_t rank, const char *name, uint32_t incarnation, const bl_journal_place *end, bl_error *err)
+static int settle(bl_store *store, uint32_t rank, const char *name, uint32_t incarnation, const bl_journal_place *end, bl_error *err)
 {
     char path[BL_PATH], one[BL_PATH];
     settling s = { { store, rank, name, incarnation, incarnation + 1 }, end, 0 };
@@ -433,4 +443,14 @@ int bl_journal_settle(bl_store *store, uint32_t rank, const char *name, uint32_t
     }
     if (rc == BELAY_OK) rc = bl_dir_each(path, settle_one, &s, err);
     return rc == BELAY_OK ? bl_dir_sync(store, path, err) : rc;
+}
+
+int bl_journal_settle(bl_store *store, uint32_t rank, const char *name, uint32_t incarnation, const bl_journal_place *end, bl_error *err)
+{
+    bl_fence fence;
+    int rc = bl_fence_enter(store, &fence, err);
+    if (rc) return rc;
+    rc = settle(store, rank, name, incarnation, end, err);
+    bl_fence_leave(&fence);
+    return rc;
 }

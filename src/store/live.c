@@ -70,20 +70,6 @@ static int map_new(const bl_store *store, uint32_t rank, const char *path, bl_li
     return BELAY_OK;
 }
 
-static int publish(const bl_store *store, const char *from, const char *to, bl_error *err)
-{
-    bl_fence fence;
-    int code = bl_fence_enter(store, &fence, err);
-    if (code == BELAY_OK) {
-        if (rename(from, to) != 0)
-            code = bl_fail_errno(err, "cannot rename %s to %s", from, to);
-        bl_fence_leave(&fence);
-    }
-    if (code != BELAY_OK)
-        (void)unlink(from);
-    return code;
-}
-
 int bl_live_create(bl_store *store, uint32_t rank, bl_live *live, bl_error *err)
 {
     char path[BL_PATH], temporary[BL_PATH];
@@ -97,7 +83,7 @@ int bl_live_create(bl_store *store, uint32_t rank, bl_live *live, bl_error *err)
     if (code == BELAY_OK)
         code = map_new(store, rank, temporary, live, err);
     if (code == BELAY_OK)
-        code = publish(store, temporary, path, err);
+        code = bl_store_publish(store, temporary, path, err);
     if (code != BELAY_OK)
         bl_live_unmap(live);
     return code;
@@ -132,7 +118,7 @@ int bl_live_go_on(bl_store *store, bl_live *live, bl_error *err)
     int code = write_copy(store, live, fd) ? bl_fail_errno(err, "cannot write %s", temporary) : BELAY_OK;
     close(fd);
     if (code == BELAY_OK)
-        return publish(store, temporary, path, err);
+        return bl_store_publish(store, temporary, path, err);
     (void)unlink(temporary);
     return code;
 }

@@ -71,8 +71,8 @@ static int make_local(bl_store *store, uint32_t rank, bl_error *err)
     int length = snprintf(text, sizeof text, "%s\n", store->local);
     if (code == BELAY_OK)
         code = bl_file_write(store, temporary, text, (size_t)length, err);
-    if (code == BELAY_OK && rename(temporary, path) != 0)
-        code = bl_fail_errno(err, "cannot rename %s to %s", temporary, path);
+    if (code == BELAY_OK)
+        code = bl_store_publish(store, temporary, path, err);
     bl_store_path(store, path, "rank-%05u", rank);
     return code == BELAY_OK ? bl_dir_sync(store, path, err) : code;
 }
@@ -141,8 +141,12 @@ int bl_local_open(const bl_store *store, uint32_t rank, const char *name, uint64
 void bl_local_remove(const bl_store *store, uint32_t rank, const char *name)
 {
     char path[BL_PATH];
+    bl_fence fence;
     local_path(store, path, rank, name);
+    if (bl_fence_enter(store, &fence, NULL) != BELAY_OK)
+        return;
     (void)unlink(path);
+    bl_fence_leave(&fence);
 }
 
 int bl_local_create(const bl_store *store, const char *name, bl_error *err)
@@ -160,7 +164,6 @@ int bl_local_create(const bl_store *store, const char *name, bl_error *err)
 int bl_local_keep(const bl_store *store, const char *name, int fd, int good, bl_error *err)
 {
     char from[BL_PATH], to[BL_PATH], temporary[64];
-    bl_fence fence;
     snprintf(temporary, sizeof temporary, "%.40s.tmp-%04u", name, store->incarnation);
     local_path(store, from, store->local_rank, temporary);
     local_path(store, to, store->local_rank, name);
@@ -169,15 +172,11 @@ int bl_local_keep(const bl_store *store, const char *name, int fd, int good, bl_
         code = bl_fail_errno(err, "cannot write %s", from);
     if (close(fd) != 0 && code == BELAY_OK)
         code = bl_fail_errno(err, "cannot write %s", from);
-    if (good && code == BELAY_OK)
-        code = bl_fence_enter(store, &fence, err);
     if (!good || code != BELAY_OK) {
         (void)unlink(from);
         return code;
     }
-    if (rename(from, to) != 0)
-        code = bl_fail_errno(err, "cannot rename %s to %s", from, to);
-    bl_fence_leave(&fence);
+    code = bl_store_publish(store, from, to, err);
     local_path(store, to, store->local_rank, ".");
     return code == BELAY_OK ? bl_dir_sync(store, to, err) : code;
 }

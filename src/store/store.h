@@ -84,6 +84,9 @@ void bl_store_lose_local(const bl_store *store);
 /* Rewrites the state in job.json (fenced: BELAY_ERR_STALE for an older incarnation). */
 int bl_store_set_state(bl_store *store, const char *state, bl_error *err);
 
+/* Gives a finished file its name, unless this store's incarnation was replaced (BELAY_ERR_STALE); after any error `from` is gone. */
+int bl_store_publish(const bl_store *store, const char *from, const char *to, bl_error *err);
+
 /* `hook` is called just before a finished file (a snapshot, the mirror of a commit record) gets its final name: the place
  * where a death leaves the most behind, for fault injection. */
 void bl_store_before_rename(bl_store *store, void (*hook)(void));

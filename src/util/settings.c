@@ -362,6 +362,13 @@ static int set_spares(bl_settings *s, const bl_setting *row, const char *text, b
     return set_count(&s->spares, 0, row, text, err);
 }
 
+static int set_suspect(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    if (strcmp(text, "never") != 0) return set_duration(&s->suspect_s, row, text, err);
+    s->suspect_s = 0;
+    return BELAY_OK;
+}
+
 const bl_setting bl_setting_table[] = {
     { "dir", "DIR", "belay.d", "the job directory: checkpoints, commit records, counters", set_dir },
     { "every", "N|TIME|auto|never", "auto", "checkpoint every N safe points or TIME (30s, 5m, 2h); auto: Young/Daly from the measured cost and mtbf; a list A,B,... gives each rank its own (together they use the first)", set_every },
@@ -388,6 +395,7 @@ const bl_setting bl_setting_table[] = {
     { "local-dir", "DIR", "", "snapshots are kept in DIR of each node, not in the job directory; %h in it is the name of the host, %d the number of the failure domain", set_local_dir },
     { "recovery", "auto|relaunch|injob", "auto", "how the job comes back: all ranks are started again; or the others stay and a spare takes the place of the dead (MPI with ULFM, a program in belay_main); auto: in the job if there are spares", set_recovery },
     { "spares", "N", "0", "processes that are started besides the ranks, and wait to take the place of dead ones (recovery in the job)", set_spares },
+    { "suspect", "TIME|never", "never", "recovery in the job: a rank from which MPI hears nothing for so long is taken for dead and replaced, be it stopped, cut off, or busy without a call of MPI", set_suspect },
     { "piggyback", "implicit|marker|header", "implicit", "how dependencies ride on messages: not at all (both ends count), beside the first one of an interval, or on each; with induced checkpoints implicit means marker", set_piggyback },
 };
 const unsigned bl_setting_count = sizeof bl_setting_table / sizeof *bl_setting_table;
@@ -468,6 +476,8 @@ int bl_settings_agree(const bl_settings *s, bl_error *err)
 {
     if (s->spares && s->recovery == BL_RECOVERY_RELAUNCH)
         return bl_fail(err, BELAY_ERR_REFUSED, "spares=%u with recovery=relaunch: they would wait for nothing; leave one of the two out", s->spares);
+    if (s->suspect_s > 0 && !bl_settings_injob(s))
+        return bl_fail(err, BELAY_ERR_REFUSED, "suspect is for a recovery in the job: add spares, or leave it out");
     if (s->from[0] && s->protocol != BL_PROTOCOL_COORDINATED)
         return bl_fail(err, BELAY_ERR_REFUSED, "from is for checkpoint=coordinated: checkpoints that ranks take on their own belong to the ranks they were taken by");
     if (s->async_stage && s->protocol != BL_PROTOCOL_COORDINATED)

@@ -39,6 +39,7 @@ typedef struct bl_settings {
     unsigned levels;
     enum bl_recovery recovery;
     unsigned spares;                /* processes started besides the ranks, which wait to take the place of a dead one */
+    double suspect_s;               /* a rank that MPI hears nothing from for so long is taken for dead; 0: never */
     char from[BL_PATH_MAX];         /* "": nothing; a job directory whose checkpoint this job begins with */
     int async_stage;                /* async: 0 off, 1 stage */
     uint64_t async_rate;            /* bytes/s of a rank's thread that writes; 0: as fast as it can */

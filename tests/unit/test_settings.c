@@ -59,6 +59,7 @@ static void defaults_are_the_tables(void **state)
     assert_int_equal(s.max_restarts, 10);
     assert_int_equal(s.kills, 0);
     assert_true(s.grace_s == 60);
+    assert_true(s.suspect_s == 0);
     assert_true(s.commit_timeout_s == 600);
     assert_int_equal(s.verbose, 1);
     assert_int_equal(s.errors_return, 0);
@@ -102,7 +103,7 @@ static void bad_values_are_named_with_their_origin(void **state)
         { "every", "nan" }, { "every", "5," }, { "every", ",5" }, { "jitter", "20" }, { "jitter", "-1%" }, { "jitter", "nan%" }, { "jitter", "91%" }, { "every", "0s" }, { "every", "99999999999999999999" }, { "every", "1e400s" },
         { "every", "Auto" }, { "mtbf", "0" }, { "mtbf", "-5s" }, { "mtbf", "soon" }, { "mtbf", "inf" },
         { "mtbf", "2000000000" }, { "stable", "ram" }, { "stable", "" }, { "stable", "process|power" }, { "keep", "0" },
-        { "keep", "1.5" }, { "keep", "99999999" }, { "max-restarts", "-1" }, { "grace", "1x" }, { "verbose", "2" },
+        { "keep", "1.5" }, { "keep", "99999999" }, { "max-restarts", "-1" }, { "grace", "1x" }, { "suspect", "0" }, { "suspect", "ever" }, { "verbose", "2" },
         { "errors", "ignore" }, { "kill", "2" }, { "kill", "1@step=3,,2@" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
