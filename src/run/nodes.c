@@ -19,15 +19,20 @@
 
 enum { NODES_MAX = 4096, NAME_MAX_BYTES = 253, SLOTS_MAX = 1 << 16, LINE_BYTES = 1024, SHOWN = 8 };
 enum { ASKED_AT_ONCE = 16, LOOK_NS = 10000000 };
-#define ANSWER_S 15.0 /* so long a node has to answer */
-#define CLOSE_S 2.0   /* so long mpirun has to end after that, with the agents it has started */
+/* A node is asked so often, and has so long to answer: who is left out wrongly is missed. */
+static const double answer_s[] = { 5, 10, 15 };
+#define CLOSE_S 2.0 /* so long mpirun has to end after that, with the agents it has started */
 
 struct bl_node {
     char *name;
     uint32_t slots;
     int used, lost, asked;
-    pid_t asking;        /* the mpirun that asks it */
+    int open;            /* it has been asked and has not answered */
+    int late;            /* and mpirun has been told to end */
+    pid_t asking;        /* the mpirun that asks it; 0: none */
 };
+
+typedef struct batch { bl_node *first, *end; } batch;
 
 /* --- who they are --- */
 
@@ -190,61 +195,78 @@ static void ask(const bl_options *o, bl_node *n)
     argv[k++] = (char *)(uintptr_t) "true";
     argv[k] = NULL;
     fflush(NULL);
-    n->asked = 1;
+    n->late = 0;
     n->asking = fork();
     if (n->asking == 0) become_question(argv);
+    if (n->asking < 0) n->open = 0; /* a question that could not be put speaks for nothing */
 }
 
-/* 1 when it is known; a question that could not be put speaks for nothing. */
-static int answered(bl_node *n)
+static int is_over(bl_node *n)
 {
     int status;
     if (n->asking <= 0) return 1;
     if (waitpid(n->asking, &status, WNOHANG) != n->asking) return 0;
     n->asking = 0;
-    n->lost |= !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+    if (!n->late && WIFEXITED(status) && WEXITSTATUS(status) == 0) n->open = 0;
     return 1;
 }
 
-/* Of nodes [from, to): until all have answered, or for so long. */
-static int wait_for(bl_nodes *nodes, unsigned from, unsigned to, double seconds)
+static int wait_for(batch b, double seconds)
 {
     int64_t until = bl_ticks_ns() + (int64_t)(seconds * 1e9);
     for (;;) {
-        unsigned open = 0;
-        for (unsigned i = from; i < to; i++) open += !answered(&nodes->node[i]);
-        if (!open || bl_ticks_ns() > until) return !open;
+        unsigned running = 0;
+        for (bl_node *n = b.first; n < b.end; n++) running += !is_over(n);
+        if (!running || bl_ticks_ns() > until) return !running;
         nanosleep(&(struct timespec){ .tv_nsec = LOOK_NS }, NULL);
     }
 }
 
-static void end_questions(bl_nodes *nodes, unsigned from, unsigned to, int number)
+static void end_questions(batch b, int number)
 {
-    for (unsigned i = from; i < to; i++) {
-        if (nodes->node[i].asking <= 0) continue;
-        nodes->node[i].lost = 1; /* with whatever status it ends now */
-        kill(-nodes->node[i].asking, number);
+    for (bl_node *n = b.first; n < b.end; n++) {
+        if (n->asking <= 0) continue;
+        n->late = 1; /* whatever status it ends with now */
+        kill(-n->asking, number);
     }
 }
 
-/* Those in use that have not been asked yet, as many at once as one machine bears; 1 when there were any that do not answer. */
+/* Once: 1 when somebody has not answered. */
+static int ask_open(const bl_options *o, batch b, double seconds)
+{
+    int open = 0;
+    for (bl_node *n = b.first; n < b.end; n++)
+        if (n->open) ask(o, n);
+    if (!wait_for(b, seconds)) {
+        end_questions(b, SIGTERM);
+        if (!wait_for(b, CLOSE_S)) end_questions(b, SIGKILL);
+        wait_for(b, CLOSE_S);
+    }
+    for (bl_node *n = b.first; n < b.end; n++) open |= n->open;
+    return open;
+}
+
+/* From `first` on, as many that have not been asked as one machine bears at once. */
+static batch next_batch(const bl_nodes *nodes, bl_node *first)
+{
+    batch b = { first, first };
+    for (unsigned many = 0; b.end < nodes->node + nodes->count && many < ASKED_AT_ONCE; b.end++) {
+        b.end->open = b.end->used && !b.end->asked;
+        b.end->asked |= b.end->open;
+        many += (unsigned)b.end->open;
+    }
+    return b;
+}
+
+/* Those in use that have not been asked; 1 when there were any that do not answer. */
 static int ask_some(bl_options *o)
 {
-    bl_nodes *nodes = &o->nodes;
+    bl_node *end = o->nodes.node + o->nodes.count;
     int lost = 0;
-    for (unsigned from = 0; from < nodes->count;) {
-        unsigned to = from;
-        for (unsigned asking = 0; to < nodes->count && asking < ASKED_AT_ONCE; to++) {
-            if (!nodes->node[to].used || nodes->node[to].asked) continue;
-            ask(o, &nodes->node[to]);
-            asking++;
-        }
-        if (!wait_for(nodes, from, to, ANSWER_S)) {
-            end_questions(nodes, from, to, SIGTERM);
-            if (!wait_for(nodes, from, to, CLOSE_S)) end_questions(nodes, from, to, SIGKILL);
-            wait_for(nodes, from, to, CLOSE_S);
-        }
-        for (; from < to; from++) lost |= nodes->node[from].used && nodes->node[from].lost;
+    for (batch b = next_batch(&o->nodes, o->nodes.node); b.first < end; b = next_batch(&o->nodes, b.end)) {
+        unsigned times = 0;
+        while (times < sizeof answer_s / sizeof *answer_s && ask_open(o, b, answer_s[times])) times++;
+        for (bl_node *n = b.first; n < b.end; n++) lost |= n->open, n->lost |= n->open, n->open = 0;
     }
     return lost;
 }

@@ -10,7 +10,7 @@ reach=                 # where the agent is, and what it knows: mpirun takes no 
 no_nodes() { echo "nodes cannot be made here: $*"; exit 77; }
 
 remove_nodes() {
-    for holder in "$reach"/*.holder; do [ -e "$holder" ] && kill_all_of "$(cat "$holder")"; done
+    for holder in "$reach"/*.holder "$reach"/*.lost; do [ -e "$holder" ] && kill_all_of "$(cat "$holder")"; done
     ip link del "$bridge" 2>/dev/null
     [ -z "$reach" ] || rm -rf "$reach"
 }
@@ -53,7 +53,8 @@ make_nodes() {
     reach=$(mktemp -d /tmp/belay-nodes.XXXXXX) || exit 99
     trap 'remove_nodes; clean_up' EXIT
     ip link add "$bridge" type bridge 2>/dev/null || no_nodes "no permission for a network bridge (ip link add type bridge)"
-    ip addr add "$network.254/24" dev "$bridge" && ip link set "$bridge" up || no_nodes "the bridge gets no address"
+    # An address of its own: else it has that of a port, and when that is gone the nodes write to nobody for half a minute.
+    ip link set "$bridge" address 02:00:00:00:00:fe && ip addr add "$network.254/24" dev "$bridge" && ip link set "$bridge" up || no_nodes "the bridge gets no address"
     # A node that is gone answers like ssh: an error after a while; a silent one never does.
     cat >"$reach/agent" <<AGENT
 #!/bin/sh
@@ -77,12 +78,13 @@ AGENT
 # Of a silent one nobody hears anything any more, as when the power is cut: no connection is closed, no attempt is refused.
 lose() {
     holder=$(cat "$reach/$1.holder")
-    rm "$reach/$1.holder"
+    mv "$reach/$1.holder" "$reach/$1.lost"
     if [ -n "$2" ]; then
         touch "$reach/$1.silent"
         ip link del "$bridge$1"
     fi
     kill_all_of "$holder"
+    rm "$reach/$1.lost"
     ip link del "$bridge$1" 2>/dev/null
     mkdir -p "$scratch/lost"
     mv "$scratch/nodes/$1" "$scratch/lost/$1"
