@@ -7,7 +7,11 @@ bridge=bl$$
 network=10.$((64 + $$ / 250 % 128)).$(($$ % 250))
 reach=                 # where the agent is, and what it knows: mpirun takes no path with a space in it
 
-no_nodes() { echo "nodes cannot be made here: $*"; exit 77; }
+no_nodes() {
+    echo "nodes cannot be made here: $*"
+    [ "$failed" = 0 ] || exit 1
+    exit 77
+}
 
 remove_nodes() {
     for holder in "$reach"/*.holder "$reach"/*.lost; do [ -e "$holder" ] && kill_all_of "$(cat "$holder")"; done

@@ -117,6 +117,14 @@ finish
 goes_on "away at the start" 'n1, n3'
 put_back n2
 
+# Open MPI 5 ends the job when a node goes, with exit status 0 and in spite of spares: it is started again too.
+on "--host n1:3,n2:3,n3:3" spares 4 --spares 1
+in_the_middle
+lose n2
+finish
+goes_on spares 'n1, n3'
+put_back n2
+
 result_on 6
 on "--host n1:2,n2:2,n3:2,n4:2" rs 6 --local-dir "$local_dir" --redundancy rs:2+1
 in_the_middle
