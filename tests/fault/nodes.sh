@@ -80,6 +80,7 @@ AGENT
 
 # lose NODE [silent]: all its processes are killed, nobody reaches it any more, and its directory is gone; put_back brings that back.
 # Of a silent one nobody hears anything any more, as when the power is cut: no connection is closed, no attempt is refused.
+# (mpirun still sees its agent end, which ssh would not do: how it notices by itself is not tried here.)
 lose() {
     holder=$(cat "$reach/$1.holder")
     mv "$reach/$1.holder" "$reach/$1.lost"
