@@ -1,10 +1,10 @@
 # tests of src/mpi and src/run
 mpi_scripts = tests/fault/run_steps.sh tests/fault/run_points.sh tests/fault/run_random.sh tests/mpi/transit.sh \
-	tests/fault/run_ends.sh tests/fault/run_stop.sh tests/fault/run_damage.sh tests/fault/run_redundancy.sh tests/fault/run_async.sh tests/fault/run_chaos.sh tests/fault/run_elastic.sh tests/fault/run_files.sh tests/fault/run_injob.sh tests/fault/run_fence.sh tests/fault/run_independent.sh tests/fault/run_induced.sh tests/fault/run_logged.sh tests/fault/run_depend.sh tests/fault/run_chance.sh tests/fault/run_replay.sh \
+	tests/fault/run_ends.sh tests/fault/run_stop.sh tests/fault/run_damage.sh tests/fault/run_redundancy.sh tests/fault/run_nodes.sh tests/fault/run_async.sh tests/fault/run_chaos.sh tests/fault/run_elastic.sh tests/fault/run_files.sh tests/fault/run_injob.sh tests/fault/run_fence.sh tests/fault/run_independent.sh tests/fault/run_induced.sh tests/fault/run_logged.sh tests/fault/run_depend.sh tests/fault/run_chance.sh tests/fault/run_replay.sh \
 	tests/mpi/hygiene.sh tests/mpi/installed.sh tests/mpi/traffic.sh tests/mpi/variables.sh tests/mpi/programs.sh
 MPI_TESTS += $(mpi_scripts)
 AM_TESTS_ENVIRONMENT = CC='$(CC)'; MPI_CFLAGS='$(MPI_CFLAGS)'; MPI_LIBS='$(MPI_LIBS)'; export CC MPI_CFLAGS MPI_LIBS;
-EXTRA_DIST += $(mpi_scripts) tests/mpi/lib.sh
+EXTRA_DIST += $(mpi_scripts) tests/mpi/lib.sh tests/fault/nodes.sh
 
 check_PROGRAMS += tests/mpi/breaker tests/mpi/elastic tests/mpi/ownfile tests/mpi/overtaken
 tests_mpi_ownfile_SOURCES = tests/mpi/ownfile.c

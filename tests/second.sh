@@ -7,7 +7,7 @@ source=$(cd "${0%/*}/.." && pwd)
 root=${1:?usage: second.sh DIR}
 suite=${SUITE:-trixie}
 packages="build-essential autoconf automake libtool pkg-config gawk libopenmpi-dev openmpi-bin libhdf5-dev libjansson-dev libxxhash-dev
-    libisal-dev libcmocka-dev gdb spin hdf5-tools gfortran python3-mpi4py python3-h5py man-db procps git"
+    libisal-dev libcmocka-dev gdb spin hdf5-tools gfortran python3-mpi4py python3-h5py man-db procps git iproute2"
 
 cannot() { echo "second.sh: $*: not tested on a second platform" >&2; exit 77; }
 [ "$(id -u)" -eq 0 ] || cannot "making a chroot needs root"

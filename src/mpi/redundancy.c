@@ -21,7 +21,7 @@ static struct redundancy {
     level level[BL_LEVELS_MAX];
     unsigned levels;
     uint64_t committed;      /* in this incarnation */
-    int promised;            /* of a checkpoint that was tried at this restart there is parity */
+    int promised;            /* of a checkpoint that was tried at this restart there is parity, or nothing at all */
     int there;               /* of the last that was tried */
     uint32_t *domain;        /* [ranks] */
     char *buffers;           /* [buffer_bytes] they stay: new memory costs more than what is done in it */
@@ -506,7 +506,7 @@ int bl_redundancy_mend(uint32_t checkpoint, int good)
     PMPI_Allreduce(MPI_IN_PLACE, group, bl_rt.ranks, MPI_INT, MPI_MAX, bl_rt.private_comm);
     red.there = 0;
     for (int r = 0; r < bl_rt.ranks; r++) red.there |= group[r] != 0;
-    red.promised |= red.there;
+    red.promised |= red.there || all_of(bl_rt.private_comm, !good);
     PMPI_Comm_split(bl_rt.private_comm, group[bl_rt.rank] ? group[bl_rt.rank] : MPI_UNDEFINED, bl_rt.rank, &comm);
     bl_comm_owned(comm);
     if (comm != MPI_COMM_NULL) {

@@ -21,7 +21,7 @@ void bl_redundancy_fetch(uint32_t checkpoint);
 /* In MPI_Init, collective: `good`: our snapshot of the checkpoint is whole.  Makes whole what can be; 1 when ours was made. */
 int bl_redundancy_mend(uint32_t checkpoint, int good);
 /* Had any of the checkpoints that could not be made whole its redundancy?  One that was lost before that was made had not: nothing was
- * promised of it. */
+ * promised of it, but some ranks still have it.  What nobody has anything of is on nodes that are all gone. */
 int bl_redundancy_promised(void);
 /* Collective, in MPI_Init: the job goes on from here.  If it was interrupted before this checkpoint had its redundancy, it gets it. */
 void bl_redundancy_restored(uint32_t checkpoint, bl_digest digest);

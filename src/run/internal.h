@@ -13,8 +13,23 @@
 
 enum { BL_MPIRUN_ARGS_MAX = 64, BL_SAME_PLACE_MAX = 3 };
 
+/* --- nodes.c: those a job may use, and which of them answer --- */
+typedef struct bl_node bl_node;
+typedef struct bl_nodes {
+    bl_node *node;               /* [count] in the order in which they are used */
+    unsigned count;              /* 0: none was named, mpirun chooses */
+} bl_nodes;
+int bl_nodes_parse(bl_nodes *nodes, const char *list, bl_error *err); /* NODE[:SLOTS],...; adds to what is there */
+int bl_nodes_read(bl_nodes *nodes, const char *path, bl_error *err);  /* a hostfile */
+uint32_t bl_nodes_use(bl_nodes *nodes, uint32_t processes); /* the first that are not lost and have room; returns their slots, too few if there are no more */
+char *bl_nodes_list(const bl_nodes *nodes);      /* those in use, for mpirun; freed by the caller; NULL: no memory */
+/* Some of them, for a sentence; return how many there are. */
+unsigned bl_nodes_name_used(const bl_nodes *nodes, char *text, size_t size);
+unsigned bl_nodes_name_lost(const bl_nodes *nodes, char *text, size_t size); /* by the last look */
+
 typedef struct bl_options {
     bl_settings settings;
+    bl_nodes nodes;
     uint32_t ranks;
     int json, fresh, preload;
     const char *mpirun;
@@ -25,6 +40,15 @@ typedef struct bl_options {
 
 enum { BL_OPTIONS_RUN = -1 };    /* otherwise: the exit status with which `belay run` is over */
 int bl_options_parse(int argc, char **argv, bl_options *options);
+
+static inline uint32_t bl_processes(const bl_options *o)
+{
+    return o->ranks + o->settings.spares;
+}
+
+/* Asks the nodes in use, and others in place of those that do not answer, which are not used again; takes some seconds.  Returns as
+ * bl_nodes_use. */
+uint32_t bl_nodes_look(bl_options *options);
 
 /* --- events.c: what a person reads, or with --json a program --- */
 typedef struct bl_events { int json; } bl_events;

@@ -64,6 +64,19 @@ static void set_kills(const bl_settings *settings)
     setenv("BELAY_KILL", list, 1);
 }
 
+/* A node that goes without closing its connections mpirun would miss after 8 minutes only; who has set these knows better. */
+static void set_keepalive(void)
+{
+    static const char *const setting[][2] = { { "time", "10" }, { "intvl", "5" }, { "probes", "3" } };
+    static const char *const runtime[] = { "OMPI", "PRTE" }; /* of Open MPI 4 and 5 */
+    char name[64];
+    for (size_t i = 0; i < sizeof setting / sizeof *setting; i++)
+        for (size_t r = 0; r < sizeof runtime / sizeof *runtime; r++) {
+            snprintf(name, sizeof name, "%s_MCA_oob_tcp_keepalive_%s", runtime[r], setting[i][0]);
+            setenv(name, setting[i][1], 0);
+        }
+}
+
 static void set_environment(const bl_options *o, uint32_t incarnation)
 {
     char number[16];
@@ -71,6 +84,7 @@ static void set_environment(const bl_options *o, uint32_t incarnation)
     setenv("BELAY_INCARNATION", number, 1);
     setenv("BELAY_DIR", o->settings.dir, 1);
     set_kills(&o->settings);
+    set_keepalive();
     if (o->json) setenv("BELAY_VERBOSE", "0", 1);
     if (geteuid() == 0) {
         setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
@@ -104,9 +118,15 @@ static char **command(const bl_options *o, const char *library)
     char **argv = calloc(48 + o->mpirun_args + 2 * variables + arguments, sizeof *argv);
     static char ranks[16], preload[PATH_MAX + 16], search[2 * PATH_MAX];
     if (!argv) return NULL;
-    snprintf(ranks, sizeof ranks, "%" PRIu32, o->ranks + o->settings.spares);
+    snprintf(ranks, sizeof ranks, "%" PRIu32, bl_processes(o));
     argv[n++] = (char *)(uintptr_t)o->mpirun;
-    argv[n++] = "--oversubscribe";
+    if (o->nodes.count) { /* their slots are meant: Open MPI 5 takes --oversubscribe as leave to put all ranks on the first */
+        argv[n++] = "--host";
+        argv[n++] = bl_nodes_list(&o->nodes);
+        if (!argv[n - 1]) return NULL;
+    } else {
+        argv[n++] = "--oversubscribe";
+    }
     argv[n++] = "-n";
     argv[n++] = ranks;
     for (size_t i = 0; bl_settings_injob(&o->settings) && i < sizeof injob / sizeof *injob; i++) argv[n++] = (char *)(uintptr_t)injob[i];

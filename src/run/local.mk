@@ -1,5 +1,5 @@
 noinst_LTLIBRARIES += libbl_run.la
-libbl_run_la_SOURCES = src/run/run.c src/run/run.h src/run/internal.h src/run/options.c src/run/events.c src/run/launch.c \
+libbl_run_la_SOURCES = src/run/run.c src/run/run.h src/run/internal.h src/run/options.c src/run/events.c src/run/launch.c src/run/nodes.c \
 	src/run/watch.c src/run/postmortem.c src/run/own.c src/run/replay.c
 libbl_run_la_CPPFLAGS = $(AM_CPPFLAGS) -DBL_LIBDIR='"$(libdir)"'
 libbl_run_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)

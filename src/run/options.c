@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,8 @@ static void help(void)
     printf("usage: belay run -n RANKS [options] [--] PROGRAM [ARGUMENTS]\n\n"
            "Starts PROGRAM under mpirun, watches it, and brings it back from its newest checkpoint when a rank dies.\n\n"
            "  -n, --np RANKS          number of ranks\n"
+           "  -H, --host LIST         NODE[:SLOTS],...: nodes to use; those that are not needed are spare\n"
+           "  --hostfile FILE         the same from a file, a line `NODE slots=N` each\n"
            "  --mpirun PATH           mpirun to use (else the one in PATH)\n"
            "  --mpirun-arg ARG        pass ARG on to mpirun; repeatable\n"
            "  --preload               put libbelay into a program that is not linked with it\n"
@@ -88,7 +91,10 @@ static int parse_ranks(const char *text, uint32_t *ranks)
 /* One option with a value; 0, or the exit status. */
 static int take_value(bl_options *o, const char *name, const char *value)
 {
+    bl_error err = { 0, "" };
     if (!strcmp(name, "n") || !strcmp(name, "np")) return parse_ranks(value, &o->ranks);
+    if (!strcmp(name, "H") || !strcmp(name, "host")) return bl_nodes_parse(&o->nodes, value, &err) ? usage("%s", err.text) : 0;
+    if (!strcmp(name, "hostfile")) return bl_nodes_read(&o->nodes, value, &err) ? usage("%s", err.text) : 0;
     if (!strcmp(name, "mpirun")) {
         o->mpirun = value;
         return 0;
@@ -128,6 +134,30 @@ static int fall_to_relaunch(bl_options *o)
 #endif
 }
 
+static const char *const short_options[] = { "n", "np", "H", NULL };
+static const char *const long_options[] = { "np", "host", "hostfile", "mpirun", "mpirun-arg", NULL };
+static const char *const mpirun_nodes[] = { "-H", "-host", "--host", "-hostfile", "--hostfile", "-machinefile", "--machinefile",
+                                            "-default-hostfile", "--default-hostfile", NULL };
+
+static int is_one_of(const char *name, const char *const *names)
+{
+    for (; *names; names++)
+        if (!strcmp(name, *names)) return 1;
+    return 0;
+}
+
+static int check_nodes(bl_options *o)
+{
+    char text[160];
+    if (!o->nodes.count) return 0;
+    for (unsigned i = 0; i < o->mpirun_args; i++)
+        if (is_one_of(o->mpirun_arg[i], mpirun_nodes)) return usage("--mpirun-arg %s names nodes too: name them in one place", o->mpirun_arg[i]);
+    uint32_t room = bl_nodes_use(&o->nodes, bl_processes(o));
+    if (room >= bl_processes(o)) return 0;
+    snprintf(text, sizeof text, "the nodes have %" PRIu32 " slots for %" PRIu32 " processes: write more nodes, or NODE:SLOTS", room, bl_processes(o));
+    return usage("%s", text);
+}
+
 int bl_options_parse(int argc, char **argv, bl_options *o)
 {
     bl_error err = { 0, "" };
@@ -156,8 +186,7 @@ int bl_options_parse(int argc, char **argv, bl_options *o)
             if (taken == 2) return 2;
             if (taken) continue;
         }
-        int known = (shorted ? !strcmp(name, "n") || !strcmp(name, "np")
-                             : !strcmp(name, "np") || !strcmp(name, "mpirun") || !strcmp(name, "mpirun-arg") || is_setting(name));
+        int known = shorted ? is_one_of(name, short_options) : is_one_of(name, long_options) || is_setting(name);
         if (!known) return usage("there is no option %s", argv[i]);
         const char *value = equals ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
         if (!value) return usage("%s needs a value", argv[i]);
@@ -169,6 +198,7 @@ int bl_options_parse(int argc, char **argv, bl_options *o)
     o->program = argv + i;
     if (!o->ranks) return usage("how many ranks? Use -n RANKS%s", "");
     if (i == argc) return usage("which program?%s", "");
+    if (check_nodes(o)) return 2;
     for (unsigned k = 0; k < o->settings.kills; k++) {
         if (o->settings.kill[k].rank < o->ranks) continue;
         char text[96];

@@ -27,6 +27,7 @@ typedef struct supervisor {
     bl_watcher *watcher;  /* of the mpirun that runs; NULL: none */
     uint64_t fired;       /* bit set of --kill entries that have happened since it was started */
     int injob;            /* ranks have recovered in it */
+    unsigned lost;        /* nodes that do not answer since the last death */
 } supervisor;
 
 static int fail(const supervisor *s, const bl_error *err)
@@ -142,7 +143,7 @@ static void tell_line(supervisor *s, const bl_postmortem *p)
 static int hopeless(supervisor *s, const bl_postmortem *p)
 {
     uint64_t place = p->safe_point != UINT64_MAX ? p->safe_point : UINT64_MAX - p->calls;
-    int injected = p->state == BL_LIVE_KILLED;
+    int injected = p->state == BL_LIVE_KILLED || s->lost;
     s->same_place = injected ? 0 : s->same_place && place == s->place ? s->same_place + 1 : 1;
     s->place = place;
     return s->same_place >= BL_SAME_PLACE_MAX;
@@ -181,6 +182,26 @@ static int after_death(supervisor *s, const bl_watch *w, const bl_postmortem *p,
     }
     if (!independent(s)) tell_line(s, p);
     s->fired |= p->fired;
+    return 0;
+}
+
+/* Where the job goes on when nodes are gone; 1 when it cannot. */
+static int leave_out(supervisor *s, uint32_t room, int *status)
+{
+    char lost[160], used[160], text[600];
+    uint32_t processes = bl_processes(&s->options);
+    if (!s->lost) return 0;
+    bl_nodes_name_lost(&s->options.nodes, lost, sizeof lost);
+    bl_nodes_name_used(&s->options.nodes, used, sizeof used);
+    const char *nodes = s->lost == 1 ? "node" : "nodes", *answer = s->lost == 1 ? "does" : "do";
+    if (room < processes) {
+        snprintf(text, sizeof text, "%s %s %s not answer, and %" PRIu32 " slots remain for %" PRIu32 " processes; the checkpoints in %.100s stay, "
+                 "the same command continues from them", nodes, lost, answer, room, processes, s->options.settings.dir);
+        *status = give_up(s, text);
+        return 1;
+    }
+    snprintf(text, sizeof text, "%s %s %s not answer: going on on %s", nodes, lost, answer, used);
+    bl_event(&s->events, "nodes", text, "lost", 's', lost, "used", 's', used, NULL);
     return 0;
 }
 
@@ -228,11 +249,22 @@ static int went_on(supervisor *s, const bl_watch *w, bl_postmortem *p, int *stat
     return 0;
 }
 
+/* Is a node the reason that ranks are dead?  Returns the slots of those that are there. */
+static uint32_t look_at_nodes(supervisor *s, const bl_watch *w, const bl_postmortem *p)
+{
+    char lost[8];
+    if (!s->options.nodes.count || w->asked || (p->end != BL_END_DEATH && p->end != BL_END_ABSENT)) return 0;
+    uint32_t room = bl_nodes_look(&s->options);
+    s->lost = bl_nodes_name_lost(&s->options.nodes, lost, sizeof lost);
+    return room;
+}
+
 /* One incarnation; 1 when the job's life is over. */
 static int live_once(supervisor *s, bl_watch *w, int *status)
 {
     bl_postmortem p;
     bl_error err = { 0, "" };
+    s->lost = 0;
     if (!s->watcher && bl_watch_begin(s->store, &s->options, &s->events, &s->watcher, &err)) {
         *status = fail(s, &err);
         return 1;
@@ -241,6 +273,7 @@ static int live_once(supervisor *s, bl_watch *w, int *status)
     bl_postmortem_of(s->store, &s->options, w, &p);
     if (w->next) return went_on(s, w, &p, status);
     end_watch(s);
+    uint32_t room = look_at_nodes(s, w, &p);
     switch (p.end) {
     case BL_END_FINISHED: *status = finished(s, w); return 1;
     case BL_END_STOPPED:
@@ -250,7 +283,7 @@ static int live_once(supervisor *s, bl_watch *w, int *status)
         return 1;
     case BL_END_REFUSED: *status = give_up(s, "a rank could not go on and a restart would not change that; its reason is above"); return 1;
     case BL_END_ABSENT:
-        if (s->restarts == 0) {
+        if (s->restarts == 0 && !s->lost) {
             *status = absent(s, w);
             return 1;
         }
@@ -259,7 +292,7 @@ static int live_once(supervisor *s, bl_watch *w, int *status)
         break;
     case BL_END_DEATH: break;
     }
-    if (after_death(s, w, &p, status)) return 1;
+    if (after_death(s, w, &p, status) || leave_out(s, room, status)) return 1;
     forget_fired(&s->options.settings, s->fired);
     s->fired = 0;
     if (next_incarnation(s, &err)) {
