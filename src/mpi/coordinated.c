@@ -38,8 +38,8 @@ typedef struct bl_drive {
     int64_t began_ns, deadline_ns;
     uint32_t deadline_timer;
     int refused;               /* this rank has said why there is no checkpoint */
-    int stages;                /* async: this one is copied, and written by a thread */
-    int staged, writing, pending; /* the copy is there; the thread has not been seen to be done; the outcome is not known */
+    int stages;                /* async: this one is put aside, and written while the program goes on */
+    int staged, writing, pending; /* it is put aside; the writer has not been seen to be done; the outcome is not known */
     double held_s;             /* for so long the program was held up */
 } bl_drive;
 
@@ -566,7 +566,7 @@ int bl_coordinated_take(uint64_t safe_point, int stops)
     d->refused = 0;
     d->deadline_ns = INT64_MAX;
     d->began_ns = began;
-    d->stages = bl_rt.settings.async_stage && !stops;
+    d->stages = bl_stage_on() && !stops;
     bl_point(BL_POINT_exchange);
     drop_stale(d->machine.checkpoint);
     align_or_refuse(d);

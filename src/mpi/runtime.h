@@ -156,6 +156,7 @@ typedef struct bl_runtime {
     uint32_t incarnation;
     int supervised;           /* started by `belay run` */
     int thread_level;
+    int process;              /* getpid() of this rank, which a child that writes is not */
     uint64_t points_armed;    /* bit set of enum bl_point with a kill */
     uint32_t point_passed[BL_POINTS];
     uint64_t fired;           /* bit set of settings.kill: they have happened since mpirun was started */
