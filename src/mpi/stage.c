@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,6 +16,7 @@
 
 #include "mpi/checkpoint.h"
 #include "mpi/fork.h"
+#include "mpi/log.h"
 #include "util/clock.h"
 
 enum { HUGE = 2 << 20, END_TURNS = 1000 };
@@ -43,6 +45,7 @@ static struct stage {
     int process;                 /* of the child */
     int64_t began_ns;
     int touching;
+    char why[sizeof ((bl_error *)0)->text]; /* auto: what was chosen */
 } st;
 
 /* --- the copy --- */
@@ -214,19 +217,41 @@ static int can_fork(bl_error *err)
     return rc ? rc : bl_fork_init(err);
 }
 
-static int choose(bl_error *err)
+static int refused(bl_error *err)
 {
-    enum bl_async wanted = bl_rt.settings.async;
     bl_error why;
-    st.how = wanted;
-    int rc = wanted == BL_ASYNC_STAGE ? can_stage(&why) : wanted == BL_ASYNC_FORK ? can_fork(&why) : BELAY_OK;
-    return rc ? bl_fail(err, rc, "async=%s: %s; use async=off, or async=auto", bl_async_name(wanted), why.text) : BELAY_OK;
+    int rc = st.how == BL_ASYNC_STAGE ? can_stage(&why) : st.how == BL_ASYNC_FORK ? can_fork(&why) : BELAY_OK;
+    return rc ? bl_fail(err, rc, "async=%s: %s; use async=off, or async=auto", bl_async_name(st.how), why.text) : BELAY_OK;
+}
+
+static void auto_is(enum bl_async how, const char *why)
+{
+    st.how = how;
+    snprintf(st.why, sizeof st.why, "%s", why);
+}
+
+/* The same on all ranks: one that waits for the commit must not meet one that writes meanwhile and needs its messages. */
+static void choose(void)
+{
+    bl_error no_fork = { 0, "" }, no_stage = { 0, "" };
+    const char *never = bl_settings_no_async(&bl_rt.settings);
+    if (never) {
+        auto_is(BL_ASYNC_OFF, "another async ");
+        strncat(st.why, never, sizeof st.why - strlen(st.why) - 1);
+        return;
+    }
+    int can[2] = { can_fork(&no_fork) == BELAY_OK, can_stage(&no_stage) == BELAY_OK };
+    PMPI_Allreduce(MPI_IN_PLACE, can, 2, MPI_INT, MPI_MIN, bl_rt.private_comm);
+    if (can[0]) auto_is(BL_ASYNC_FORK, "a child of each rank writes");
+    else auto_is(can[1] ? BL_ASYNC_STAGE : BL_ASYNC_OFF, no_fork.text[0] ? no_fork.text : "another rank cannot have a child that writes");
 }
 
 int bl_stage_init(bl_error *err)
 {
     const bl_live_header *h = bl_rt.live.header;
-    int rc = choose(err);
+    st.how = bl_rt.settings.async;
+    int rc = refused(err);
+    if (rc == BELAY_OK && st.how == BL_ASYNC_AUTO) choose();
     if (rc || st.how == BL_ASYNC_OFF) return rc;
     rc = bl_store_open(bl_rt.settings.dir, bl_rt.settings.stable_power ? BL_STABLE_POWER : BL_STABLE_PROCESS, &st.store, err);
     if (rc == BELAY_OK) rc = bl_store_join(st.store, bl_rt.incarnation, err);
@@ -246,8 +271,44 @@ int bl_stage_on(void)
     return st.how != BL_ASYNC_OFF;
 }
 
+static double memory_available(void)
+{
+    char line[128];
+    double kib = 0;
+    FILE *file = fopen("/proc/meminfo", "re");
+    while (file && kib == 0 && fgets(line, sizeof line, file))
+        if (sscanf(line, "MemAvailable: %lf", &kib) != 1) kib = 0;
+    if (file) fclose(file);
+    return kib * 1024;
+}
+
+/* Once more the state of all ranks of a node: what a copy takes, and a child at worst. */
+static int memory_for_all(double *wanted)
+{
+    MPI_Comm node;
+    double mine = (double)bytes_of_variables();
+    PMPI_Comm_split_type(bl_rt.private_comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+    PMPI_Allreduce(&mine, wanted, 1, MPI_DOUBLE, MPI_SUM, node);
+    PMPI_Comm_free(&node);
+    int enough = *wanted < memory_available();
+    PMPI_Allreduce(MPI_IN_PLACE, &enough, 1, MPI_INT, MPI_MIN, bl_rt.private_comm);
+    return enough;
+}
+
+static void look_at_memory(void)
+{
+    double wanted = 0;
+    if (st.how != BL_ASYNC_OFF && !memory_for_all(&wanted)) {
+        auto_is(BL_ASYNC_OFF, "");
+        snprintf(st.why, sizeof st.why, "a node does not have memory for the state of its ranks once more (%.0f MiB on the node of rank 0)", wanted / (1 << 20));
+    }
+    if (bl_rt.rank == 0 && bl_rt.settings.verbose) bl_say("async=auto is %s: %s", bl_async_name(st.how), st.why);
+}
+
 void bl_stage_prepare(void)
 {
+    if (bl_replaying) return;
+    if (bl_rt.settings.async == BL_ASYNC_AUTO) look_at_memory();
     if (st.how != BL_ASYNC_STAGE || !bytes_of_variables() || make_room(&st.copy, bytes_of_variables())) return; /* said when it is needed */
     st.touching = !start(&st.toucher, touch);
 }

@@ -317,6 +317,11 @@ static int set_async_rate(bl_settings *s, const bl_setting *row, const char *tex
     return s->async_rate || !strcmp(text, "none") ? BELAY_OK : bad(row, text, err);
 }
 
+static int set_async_late(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    return set_choice(&s->async_skip, row, text, err);
+}
+
 static int set_from(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
 {
     (void)row;
@@ -384,6 +389,7 @@ const bl_setting bl_setting_table[] = {
     { "from", "DIR", "", "a job that has no checkpoint of its own begins with the newest one of the job in DIR, which may have had another number of ranks (belay_part says what of a whole a rank has)", set_from },
     { "async", "off|stage|fork|auto", "off", "write while the program goes on: stage copies the state, so that it takes as much memory again, and a thread writes the copy; fork has a child process write, which takes as much as the program changes meanwhile; auto: what is possible; the checkpoint counts when all ranks have found theirs written, at a later safe point", set_async },
     { "async-rate", "SIZE|none", "none", "with async: a rank writes at most so much a second (500M, 2G), so that the program has the rest of the disk and of memory", set_async_rate },
+    { "async-late", "wait|skip", "wait", "with async, when a checkpoint is due and the one before is not written yet: the program waits until it is; or the one that is due is left out", set_async_late },
     { "redundancy", "local|partner|xor:K|rs:K+M", "local", "what brings lost snapshots back: nothing; a copy on another node; or parity in groups of K (of K+M) ranks on different nodes, of which 1 (M) may be lost; A/4,B/16: each 4th checkpoint A, each 16th B", set_redundancy },
     { "failure-domain", "node|N", "node", "which ranks are lost together: those of a node, or each N ranks after one another", set_failure_domain },
     { "local-dir", "DIR", "", "snapshots are kept in DIR of each node, not in the job directory; %h in it is the name of the host, %d the number of the failure domain", set_local_dir },

@@ -43,6 +43,7 @@ typedef struct bl_settings {
     char from[BL_PATH_MAX];         /* "": nothing; a job directory whose checkpoint this job begins with */
     enum bl_async async;            /* as set; what is done is for stage.c to say */
     uint64_t async_rate;            /* bytes/s of a rank's thread or process that writes; 0: as fast as it can */
+    int async_skip;                 /* async-late: 0 wait, 1 skip */
     unsigned failure_domain;        /* so many ranks after one another are lost together; 0: those of a node */
     char local_dir[BL_PATH_MAX];    /* "": snapshots are in the job directory */
     uint64_t log_budget;            /* bytes of each of a rank's journals */
