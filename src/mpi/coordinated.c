@@ -13,6 +13,7 @@
 #include "util/clock.h"
 
 #define PROBE_S 0.02     /* after so long we look whether they wait for us to receive something */
+#define LEFT_S 2.0       /* the same with async: who has aligned leaves the safe point, and what it sends then may come before our part of the exchange */
 #define ASK_S 5.0        /* peers have so long to answer QUERY */
 #define WARN_S 60.0      /* then a rank says what it is waiting for */
 enum { TAG_MASK = 0x7fff, VIOLATIONS_SHOWN = 4, STALE_TAGS = 2 };
@@ -408,7 +409,7 @@ static void align(bl_drive *d)
         feed_messages(d);
         if (bl_commit_outcome(&d->machine) != BL_OUTCOME_NONE) return;
         waited = bl_seconds(bl_ticks_ns() - d->began_ns);
-        if (waited > PROBE_S) look_for_messages(d);
+        if (waited > (d->stages ? LEFT_S : PROBE_S)) look_for_messages(d);
         if (bl_commit_outcome(&d->machine) != BL_OUTCOME_NONE) return;
         if (waited > bl_rt.settings.align_timeout_s) {
             char text[80];
