@@ -132,7 +132,8 @@ static void have_child(void *order_of)
 {
     order *o = order_of;
     char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    o->error = stack == MAP_FAILED ? errno : clone_helper(o, stack);
+    int error = stack == MAP_FAILED ? errno : clone_helper(o, stack);
+    if (error) o->error = error; /* else it is what the helper has found */
     if (stack != MAP_FAILED) munmap(stack, STACK);
 }
 

@@ -193,7 +193,7 @@ static void look_at_child(void)
     if (!ended && bl_seconds(bl_ticks_ns() - st.began_ns) > bl_rt.settings.commit_timeout_s) bl_fork_end(st.process);
     if (!ended || __atomic_load_n(&st.outcome->done, __ATOMIC_ACQUIRE)) return;
     bl_snapshot_drop(st.store, (uint32_t)bl_rt.rank, st.gathered.snapshot.checkpoint);
-    done(bl_fail(&st.outcome->err, BELAY_ERR_SYSTEM, "there is no checkpoint %" PRIu32 ": the process that wrote it was killed (was memory short?)", st.gathered.snapshot.checkpoint));
+    done(bl_fail(&st.outcome->err, BELAY_ERR_SYSTEM, "there is no checkpoint %" PRIu32 ": the process that wrote it was killed (memory was short, or commit-timeout has passed)", st.gathered.snapshot.checkpoint));
 }
 
 static void leave_writer(void)
