@@ -1,6 +1,6 @@
-/* mpi_async - for how long a checkpoint with async=stage holds the program up, beside memcpy of the same bytes into memory that has
+/* mpi_async - for how long a checkpoint with async=stage or fork holds the program up, beside memcpy of the same bytes into memory that has
  * been touched, and what it costs the computation until it counts.  With BELAY_EVERY=100: one is due at each 100th safe point.
- * Prints a line a pair: "held SECONDS memcpy SECONDS done SECONDS extra SECONDS", of the slowest rank each.
+ * Prints a line a pair: "held SECONDS memcpy SECONDS done SECONDS extra SECONDS step SECONDS", of the slowest rank each.
  *
  *     mpi_async MIB PAIRS
  */
@@ -68,7 +68,8 @@ int main(int argc, char **argv)
         }
         double done = slowest(PMPI_Wtime() - began);
         extra = slowest(extra);
-        if (rank == 0 && pair) printf("held %.6f memcpy %.6f done %.6f extra %.6f\n", held, copy, done, extra);
+        idle = slowest(idle);
+        if (rank == 0 && pair) printf("held %.6f memcpy %.6f done %.6f extra %.6f step %.6f\n", held, copy, done, extra, idle);
     }
     MPI_Finalize();
     return 0;

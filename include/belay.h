@@ -146,7 +146,7 @@ BELAY_API int belay_main(int (*program)(int argc, char **argv), int argc, char *
 typedef struct belay_status {
     int resumed;            /* 1: this incarnation continues from a checkpoint; 0: it started fresh */
     int checkpoint;         /* number of that checkpoint, or of the one just taken; 0: none */
-    int taken;              /* belay_checkpoint: 1 when a checkpoint was committed at this call; with async=stage its state
+    int taken;              /* belay_checkpoint: 1 when a checkpoint was committed at this call; with async its state
                              * is that of an earlier safe point */
     int ranks;              /* ranks of the job */
     int incarnation;        /* how often the job has been started before */

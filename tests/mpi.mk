@@ -46,7 +46,11 @@ tests_mpi_trees_SOURCES = tests/mpi/trees.c src/mpi/trees.c
 tests_mpi_trees_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS)
 tests_mpi_trees_LDADD = $(MPI_LIBS)
 
-check_PROGRAMS += tests/mpi/threaded
+check_PROGRAMS += tests/mpi/threaded tests/mpi/forked
+tests_mpi_forked_SOURCES = tests/mpi/forked.c
+tests_mpi_forked_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS) -pthread
+tests_mpi_forked_LDFLAGS = $(AM_LDFLAGS) -export-dynamic
+tests_mpi_forked_LDADD = src/mpi/libbelay.la $(MPI_LIBS) -lpthread
 tests_mpi_threaded_SOURCES = tests/mpi/threaded.c
 tests_mpi_threaded_CFLAGS = $(AM_CFLAGS) $(MPI_CFLAGS) -pthread
 tests_mpi_threaded_LDADD = src/mpi/libbelay.la $(MPI_LIBS) -lpthread

@@ -64,25 +64,47 @@ static void stop_cleanly(void)
     exit(0);
 }
 
+/* All ranks have to leave a checkpoint out alike: what they know of each other is the outcome of the last round, if that was opened
+ * after the checkpoint before. */
+static void hear_who_writes(void)
+{
+    if (bl_rt.due.round_opened >= bl_rt.taken_at) bl_rt.late = bl_rt.outcome.writing != 0;
+}
+
+static int left_out(uint64_t safe_point)
+{
+    if (!bl_rt.settings.async_skip || !bl_rt.late) return 0;
+    if (bl_rt.rank == 0 && bl_rt.settings.verbose && bl_rt.skipped != bl_rt.next_checkpoint)
+        bl_say("no checkpoint at safe point %" PRIu64 ": the one before is not written yet (async-late=skip)", safe_point);
+    bl_rt.skipped = bl_rt.next_checkpoint;
+    return 1;
+}
+
 static int attend_together(uint64_t safe_point, belay_status *status)
 {
     int rc = BELAY_OK, closes = bl_due_closes(&bl_rt.due, safe_point);
     if (bl_coordinated_pending()) status->taken = bl_coordinated_go_on();
     if (safe_point < bl_rt.due.next) return BELAY_OK;
     if (closes) close_round(safe_point);
+    if (closes) hear_who_writes();
     enum bl_wish here = bl_due_at(&bl_rt.due, safe_point, bl_ticks_ns(), closes ? &bl_rt.outcome : NULL,
                                   (enum bl_wish)bl_rt.asked, &bl_rt.vote);
+    if (here == BL_WISH_CHECKPOINT && left_out(safe_point)) here = BL_WISH_NONE;
     if (here != BL_WISH_NONE) {
         int64_t began = bl_ticks_ns();
         rc = bl_coordinated_take(safe_point, here == BL_WISH_STOP);
         double held = bl_seconds(bl_ticks_ns() - began);
+        bl_rt.taken_at = safe_point;
+        bl_rt.late = bl_stage_on();
         bl_due_done(&bl_rt.due, bl_ticks_ns(), held, rc == BELAY_OK);
         if (rc == BELAY_OK && here == BL_WISH_STOP) stop_cleanly();
         status->taken |= rc == BELAY_OK && !bl_coordinated_pending();
         status->blocked_seconds = held;
     }
-    if (bl_rt.due.round_opened == safe_point)
-        PMPI_Iallreduce(&bl_rt.vote, &bl_rt.outcome, 3, MPI_INT64_T, MPI_MAX, bl_rt.private_comm, &bl_rt.round);
+    if (bl_rt.due.round_opened == safe_point) {
+        bl_rt.vote.writing = bl_coordinated_pending();
+        PMPI_Iallreduce(&bl_rt.vote, &bl_rt.outcome, sizeof bl_rt.vote / sizeof(int64_t), MPI_INT64_T, MPI_MAX, bl_rt.private_comm, &bl_rt.round);
+    }
     return rc;
 }
 

@@ -1,6 +1,6 @@
 /* checkpoint.h - what the files about taking checkpoints share.
  *
- *   stage.c         a copy of the state, and a thread that writes it
+ *   stage.c         the state put aside, and a thread or a child (fork.h) that writes it
  *   checkpoint.c    safe points: what is due at this one
  *   coordinated.c   one checkpoint of all ranks, decided in two phases
  *   independent.c   a rank's own checkpoint, and the line the job restarts from
@@ -53,22 +53,25 @@ int bl_cut_refuse(uint64_t safe_point, const char *reason, const char *advice);
 int bl_cut_refuse_outstanding(uint64_t safe_point); /* because of what is outstanding here */
 static inline int bl_cut_obstructed(void) { return bl_rt.active || bl_rt.refused; }
 
-/* --- stage.c: the state copied, and written from the copy while the program goes on --- */
+/* --- stage.c: the state put aside, and written while the program goes on --- */
 typedef struct bl_copy {         /* of all variables; its memory stays from one copy to the next */
     bl_variable *variable;
     unsigned variables, room;
     char *data;
     size_t bytes, size;          /* used; there */
+    int for_child;               /* one of ours reads it; else no child has it, for which it would be copied again, page by page */
 } bl_copy;
-int bl_copy_variables(bl_copy *copy); /* 0; -1: out of memory */
+struct bl_maps;
+int bl_copy_variables(bl_copy *copy, const struct bl_maps *stays); /* 0; -1: out of memory; what lies in `stays` is referred to (NULL: nothing) */
 void bl_copy_free(bl_copy *copy);
 
 int bl_stage_init(bl_error *err);                /* in MPI_Init: refuses what it cannot do */
+int bl_stage_on(void);
 void bl_stage_prepare(void);                     /* memory for the variables that are protected now, touched in a thread */
-int bl_stage_begin(bl_cut *cut, bl_error *err);  /* copies; the cut's moment is the copy until bl_stage_end */
+int bl_stage_begin(bl_cut *cut, bl_error *err);  /* the cut's moment is what was put aside until bl_stage_end */
 int bl_stage_done(bl_cut *cut, int *rc, bl_error *err); /* 1: written, or not, as *rc says */
 void bl_stage_end(bl_cut *cut);
-void bl_stage_before_rename(void (*hook)(void)); /* as bl_store_before_rename, for the thread */
+void bl_stage_before_rename(void (*hook)(void)); /* as bl_store_before_rename, for who writes */
 void bl_stage_abandon(void);                     /* of a process that goes back: waits until nothing is written any more */
 void bl_stage_free(void);
 

@@ -13,6 +13,7 @@
 #include "util/clock.h"
 
 #define PROBE_S 0.02     /* after so long we look whether they wait for us to receive something */
+#define LEFT_S 2.0       /* the same with async: who has aligned leaves the safe point, and what it sends then may come before our part of the exchange */
 #define ASK_S 5.0        /* peers have so long to answer QUERY */
 #define WARN_S 60.0      /* then a rank says what it is waiting for */
 enum { TAG_MASK = 0x7fff, VIOLATIONS_SHOWN = 4, STALE_TAGS = 2 };
@@ -38,8 +39,8 @@ typedef struct bl_drive {
     int64_t began_ns, deadline_ns;
     uint32_t deadline_timer;
     int refused;               /* this rank has said why there is no checkpoint */
-    int stages;                /* async: this one is copied, and written by a thread */
-    int staged, writing, pending; /* the copy is there; the thread has not been seen to be done; the outcome is not known */
+    int stages;                /* async: this one is put aside, and written while the program goes on */
+    int staged, writing, pending; /* it is put aside; the writer has not been seen to be done; the outcome is not known */
     double held_s;             /* for so long the program was held up */
 } bl_drive;
 
@@ -408,7 +409,7 @@ static void align(bl_drive *d)
         feed_messages(d);
         if (bl_commit_outcome(&d->machine) != BL_OUTCOME_NONE) return;
         waited = bl_seconds(bl_ticks_ns() - d->began_ns);
-        if (waited > PROBE_S) look_for_messages(d);
+        if (waited > (d->stages ? LEFT_S : PROBE_S)) look_for_messages(d);
         if (bl_commit_outcome(&d->machine) != BL_OUTCOME_NONE) return;
         if (waited > bl_rt.settings.align_timeout_s) {
             char text[80];
@@ -566,7 +567,7 @@ int bl_coordinated_take(uint64_t safe_point, int stops)
     d->refused = 0;
     d->deadline_ns = INT64_MAX;
     d->began_ns = began;
-    d->stages = bl_rt.settings.async_stage && !stops;
+    d->stages = bl_stage_on() && !stops;
     bl_point(BL_POINT_exchange);
     drop_stale(d->machine.checkpoint);
     align_or_refuse(d);

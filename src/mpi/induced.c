@@ -154,7 +154,7 @@ static int copy_counters(void)
 static void copy_state(uint64_t safe_point)
 {
     in.no_copy = bl_cut_obstructed() || bl_rt.folded ? "at the last safe point no checkpoint was possible either"
-                 : copy_counters() || (!in.taken && bl_copy_variables(&in.state)) ? "there was no memory for a copy of the state"
+                 : copy_counters() || (!in.taken && bl_copy_variables(&in.state, NULL)) ? "there was no memory for a copy of the state"
                                                        : NULL;
     in.copy = (bl_moment){ safe_point, bl_useful_seconds(), in.state.variable, bl_rt.variables, in.sent, in.received, in.started };
 }

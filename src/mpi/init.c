@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "mpi/carry.h"
 #include "mpi/checkpoint.h"
@@ -259,6 +260,7 @@ void bl_begin(void)
 {
     static int listening;
     MPI_Comm parent;
+    bl_rt.process = getpid();
     if (!bl_injob_again()) bl_rt.world = MPI_COMM_WORLD;
     PMPI_Comm_get_parent(&parent);
     bl_rt.off = getenv("BELAY_OFF") != NULL || (parent != MPI_COMM_NULL && !bl_injob_spawned()); /* who is spawned is not of the job it is told of */

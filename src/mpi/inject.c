@@ -1,5 +1,6 @@
 /* inject.c - injected kills.  Off, they cost nothing: each is folded into a comparison the wrapper or safe point makes
- * anyway.  A kill is SIGKILL to ourselves, the real thing; the live table says beforehand which one it was. */
+ * anyway.  A kill is SIGKILL to this rank, the real thing, also from its child that writes; the live table says beforehand which one it
+ * was. */
 #include <inttypes.h>
 #include <signal.h>
 #include <time.h>
@@ -17,7 +18,7 @@ static void die(unsigned index)
     bl_rt.live.header->state = BL_LIVE_KILLED;
     if (bl_rt.settings.kill[index].power) bl_log_lose();
     if (bl_rt.settings.kill[index].node) bl_store_lose_local(bl_rt.store);
-    kill(getpid(), SIGKILL);
+    kill(bl_rt.process, SIGKILL);
     for (;;) pause();
 }
 

@@ -2,7 +2,7 @@ lib_LTLIBRARIES += src/mpi/libbelay.la
 src_mpi_libbelay_la_SOURCES = src/mpi/init.c src/mpi/comms.c src/mpi/requests.c src/mpi/p2p.c src/mpi/inject.c \
 	src/mpi/objects.c src/mpi/threads.c src/mpi/waits.c src/mpi/report.c src/mpi/variables.c src/mpi/recover.c \
 	src/mpi/checkpoint.c src/mpi/coordinated.c src/mpi/independent.c src/mpi/induced.c src/mpi/resend.c src/mpi/snapshot.c \
-	src/mpi/injob.c src/mpi/injob.h src/mpi/local.c src/mpi/local.h src/mpi/redundancy.c src/mpi/redundancy.h src/mpi/stage.c src/mpi/files.c src/mpi/ride.c src/mpi/carry.c src/mpi/parcel.c src/mpi/beside.c src/mpi/layout.c \
+	src/mpi/injob.c src/mpi/injob.h src/mpi/local.c src/mpi/local.h src/mpi/redundancy.c src/mpi/redundancy.h src/mpi/stage.c src/mpi/fork.c src/mpi/fork.h src/mpi/transport.c src/mpi/maps.c src/mpi/files.c src/mpi/ride.c src/mpi/carry.c src/mpi/parcel.c src/mpi/beside.c src/mpi/layout.c \
 	src/mpi/logging.c src/mpi/logged.c src/mpi/depend.c src/mpi/depend.h src/mpi/outcome.c src/mpi/feed.c src/mpi/replay.c src/mpi/trees.c src/mpi/log.h src/mpi/logging.h src/mpi/trees.h \
 	src/mpi/checkpoint.h src/mpi/runtime.h src/mpi/ride.h src/mpi/carry.h src/mpi/parcel.h
 nodist_src_mpi_libbelay_la_SOURCES = src/mpi/wrappers.c src/mpi/calls.inc

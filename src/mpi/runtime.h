@@ -134,6 +134,9 @@ typedef struct bl_runtime {
     bl_due due;
     bl_ballot vote, outcome;
     MPI_Request round;
+    uint64_t taken_at;        /* the safe point of the last checkpoint, or attempt; async-late=skip */
+    int late;                 /* as far as all ranks know it is being written; the same on all */
+    uint32_t skipped;         /* the checkpoint it was said for that the next one is left out */
     MPI_Comm private_comm;    /* protocol messages and agreement rounds; the program never sees it */
     MPI_Comm own[BL_OWN_COMMS]; /* [owns] our communicators: this one and those of other files */
     unsigned owns;
@@ -156,6 +159,7 @@ typedef struct bl_runtime {
     uint32_t incarnation;
     int supervised;           /* started by `belay run` */
     int thread_level;
+    int process;              /* getpid() of this rank, which a child that writes is not */
     uint64_t points_armed;    /* bit set of enum bl_point with a kill */
     uint32_t point_passed[BL_POINTS];
     uint64_t fired;           /* bit set of settings.kill: they have happened since mpirun was started */

@@ -27,6 +27,7 @@ typedef struct bl_ballot {     /* what a round reduces: component-wise MAX over 
     int64_t wish;              /* enum bl_wish */
     int64_t step_ns;           /* mean time between safe points */
     int64_t period_ns;         /* every=auto: optimum from the cost this rank saw; the slowest rank's counts */
+    int64_t writing;           /* 1: its part of the checkpoint before is not written yet; not for bl_due_at to set */
 } bl_ballot;
 
 typedef struct bl_due {

@@ -306,6 +306,11 @@ static int write_and_publish(writer *w)
     return code == BELAY_OK ? sync_name(w) : code;
 }
 
+static void temporary_path(const bl_store *store, char path[BL_PATH], uint32_t rank, uint32_t checkpoint)
+{
+    bl_rank_path(store, path, rank, "ckpt-%06u.h5.tmp-%04u", checkpoint, store->incarnation);
+}
+
 /* Before any bulk is written: a process that was replaced should notice now, and its leftovers go. */
 static int prepare(writer *w)
 {
@@ -326,7 +331,7 @@ static int prepare(writer *w)
     if (first)
         bl_dir_sweep(w->store, path);
     bl_rank_path(w->store, w->final, s->rank, "ckpt-%06u.h5", s->checkpoint);
-    bl_rank_path(w->store, w->temporary, s->rank, "ckpt-%06u.h5.tmp-%04u", s->checkpoint, w->store->incarnation);
+    temporary_path(w->store, w->temporary, s->rank, s->checkpoint);
     return BELAY_OK;
 }
 
@@ -342,4 +347,11 @@ int bl_snapshot_write(bl_store *store, const bl_snapshot *snapshot, bl_digest *d
     free(w.rows);
     free(w.bulk);
     return code;
+}
+
+void bl_snapshot_drop(bl_store *store, uint32_t rank, uint32_t checkpoint)
+{
+    char path[BL_PATH];
+    temporary_path(store, path, rank, checkpoint);
+    (void)unlink(path);
 }

@@ -58,6 +58,9 @@ void bl_store_close(bl_store *store);
 void bl_store_rate(bl_store *store, uint64_t rate);
 /* May two threads use two stores at a time?  That is for HDF5 to say. */
 int bl_store_threads(void);
+/* Calls body(context) while no other thread is inside HDF5, which a child of fork could not use otherwise; body may use it.  Not
+ * at all if HDF5 is out of memory. */
+void bl_store_alone(void (*body)(void *context), void *context);
 
 const bl_job *bl_store_job(const bl_store *store);
 const char *bl_store_dir(const bl_store *store);
@@ -159,6 +162,9 @@ typedef struct bl_snapshot {    /* everything about CP[rank](checkpoint) but the
  * (name, type, shape, checksum) of everything in the file; so whoever holds the digest holds the contents.
  * Durable as `stable` asks when it returns.  Fenced.  BELAY_ERR_SYSTEM leaves no file behind. */
 int bl_snapshot_write(bl_store *store, const bl_snapshot *snapshot, bl_digest *digest, bl_error *err);
+
+/* Of a writer that was killed: what it has left of the file under its temporary name. */
+void bl_snapshot_drop(bl_store *store, uint32_t rank, uint32_t checkpoint);
 
 /* Opens and checks structure and origin (job, rank, ranks, checkpoint, format) but not the bulk data.  The returned
  * snapshot is owned by the handle; data pointers are NULL.  `expect` (may be NULL): the digest the commit record names. */

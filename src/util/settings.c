@@ -298,8 +298,9 @@ static int set_redundancy(bl_settings *s, const bl_setting *row, const char *tex
 
 static int set_async(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
 {
-    if (!strcmp(text, "fork") || !strcmp(text, "auto")) return set_protocol(s, row, text, err);
-    return set_choice(&s->async_stage, row, text, err);
+    int async = 0, rc = set_choice(&async, row, text, err);
+    if (rc == BELAY_OK) s->async = (enum bl_async)async;
+    return rc;
 }
 
 /* "20M", "2G"; 0: not understood. */
@@ -314,6 +315,11 @@ static int set_async_rate(bl_settings *s, const bl_setting *row, const char *tex
 {
     s->async_rate = strcmp(text, "none") ? parse_size(text) : 0;
     return s->async_rate || !strcmp(text, "none") ? BELAY_OK : bad(row, text, err);
+}
+
+static int set_async_late(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
+{
+    return set_choice(&s->async_skip, row, text, err);
 }
 
 static int set_from(bl_settings *s, const bl_setting *row, const char *text, bl_error *err)
@@ -388,8 +394,9 @@ const bl_setting bl_setting_table[] = {
     { "log-budget", "SIZE", "1G", "so much of each of a rank's two journals is kept (64M, 2G); when it is nearly full checkpoints are asked for", set_budget },
     { "log-failures", "N", "1", "logging=causal: so many nodes may be lost at once without anybody having to go back", set_log_failures },
     { "from", "DIR", "", "a job that has no checkpoint of its own begins with the newest one of the job in DIR, which may have had another number of ranks (belay_part says what of a whole a rank has)", set_from },
-    { "async", "off|stage", "off", "write while the program goes on: stage copies the state, so that it takes as much memory again, and a thread writes the copy; the checkpoint counts when all ranks have found theirs written, at a later safe point", set_async },
-    { "async-rate", "SIZE|none", "none", "async=stage: a rank writes at most so much a second (500M, 2G), so that the program has the rest of the disk and of memory", set_async_rate },
+    { "async", "off|stage|fork|auto", "off", "write while the program goes on: stage copies the state, so that it takes as much memory again, and a thread writes the copy; fork has a child process write, which takes as much as the program changes meanwhile; auto: what is possible; the checkpoint counts when all ranks have found theirs written, at a later safe point", set_async },
+    { "async-rate", "SIZE|none", "none", "with async: a rank writes at most so much a second (500M, 2G), so that the program has the rest of the disk and of memory", set_async_rate },
+    { "async-late", "wait|skip", "wait", "with async, when a checkpoint is due and the one before is not written yet: the program waits until it is; or the one that is due is left out", set_async_late },
     { "redundancy", "local|partner|xor:K|rs:K+M", "local", "what brings lost snapshots back: nothing; a copy on another node; or parity in groups of K (of K+M) ranks on different nodes, of which 1 (M) may be lost; A/4,B/16: each 4th checkpoint A, each 16th B", set_redundancy },
     { "failure-domain", "node|N", "node", "which ranks are lost together: those of a node, or each N ranks after one another", set_failure_domain },
     { "local-dir", "DIR", "", "snapshots are kept in DIR of each node, not in the job directory; %h in it is the name of the host, %d the number of the failure domain", set_local_dir },
@@ -472,6 +479,22 @@ int bl_settings_load(bl_settings *settings, bl_error *err)
     return BELAY_OK;
 }
 
+const char *bl_async_name(enum bl_async async)
+{
+    static const char *const name[] = { "off", "stage", "fork", "auto" };
+    return name[async];
+}
+
+const char *bl_settings_no_async(const bl_settings *s)
+{
+    if (s->protocol != BL_PROTOCOL_COORDINATED) return "is for checkpoint=coordinated in this version";
+    if (s->piggyback != BL_PIGGYBACK_IMPLICIT)
+        return "with another piggyback than implicit: an interval would begin before its checkpoint counts; leave piggyback out";
+    if (s->levels)
+        return "with redundancy is not in this version: the ranks of a group exchange their files at a safe point, when they are written; use one of the two";
+    return NULL;
+}
+
 int bl_settings_agree(const bl_settings *s, bl_error *err)
 {
     if (s->spares && s->recovery == BL_RECOVERY_RELAUNCH)
@@ -480,12 +503,8 @@ int bl_settings_agree(const bl_settings *s, bl_error *err)
         return bl_fail(err, BELAY_ERR_REFUSED, "suspect is for a recovery in the job: add spares, or leave it out");
     if (s->from[0] && s->protocol != BL_PROTOCOL_COORDINATED)
         return bl_fail(err, BELAY_ERR_REFUSED, "from is for checkpoint=coordinated: checkpoints that ranks take on their own belong to the ranks they were taken by");
-    if (s->async_stage && s->protocol != BL_PROTOCOL_COORDINATED)
-        return bl_fail(err, BELAY_ERR_REFUSED, "async=stage is for checkpoint=coordinated in this version");
-    if (s->async_stage && s->piggyback != BL_PIGGYBACK_IMPLICIT)
-        return bl_fail(err, BELAY_ERR_REFUSED, "async=stage with another piggyback than implicit: an interval would begin before its checkpoint counts; leave piggyback out");
-    if (s->async_stage && s->levels)
-        return bl_fail(err, BELAY_ERR_REFUSED, "async=stage with redundancy is not in this version: the ranks of a group exchange their files at a safe point, when they are written; use one of the two");
+    if ((s->async == BL_ASYNC_STAGE || s->async == BL_ASYNC_FORK) && bl_settings_no_async(s))
+        return bl_fail(err, BELAY_ERR_REFUSED, "async=%s %s", bl_async_name(s->async), bl_settings_no_async(s));
     if ((s->levels || s->local_dir[0]) && s->protocol != BL_PROTOCOL_COORDINATED)
         return bl_fail(err, BELAY_ERR_REFUSED, "%s goes with checkpoint=coordinated: ranks that checkpoint on their own never meet to %s", s->levels ? "redundancy" : "local-dir",
                        s->levels ? "protect each other" : "bring files to where a rank is started again");

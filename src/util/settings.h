@@ -24,6 +24,7 @@ typedef struct bl_every {
 enum bl_protocol { BL_PROTOCOL_COORDINATED, BL_PROTOCOL_INDEPENDENT, BL_PROTOCOL_INDUCED };
 enum bl_logging_protocol { BL_LOGGING_NONE, BL_LOGGING_PESSIMISTIC, BL_LOGGING_OPTIMISTIC, BL_LOGGING_CAUSAL };
 enum bl_recovery { BL_RECOVERY_AUTO, BL_RECOVERY_RELAUNCH, BL_RECOVERY_INJOB };
+enum bl_async { BL_ASYNC_OFF, BL_ASYNC_STAGE, BL_ASYNC_FORK, BL_ASYNC_AUTO };
 enum bl_piggyback { BL_PIGGYBACK_IMPLICIT, BL_PIGGYBACK_MARKER, BL_PIGGYBACK_HEADER };
 
 typedef struct bl_level { /* of redundancy: groups of so many ranks, of which `parity` may be lost; each `every`-th checkpoint */
@@ -41,8 +42,9 @@ typedef struct bl_settings {
     unsigned spares;                /* processes started besides the ranks, which wait to take the place of a dead one */
     double suspect_s;               /* a rank that MPI hears nothing from for so long is taken for dead; 0: never */
     char from[BL_PATH_MAX];         /* "": nothing; a job directory whose checkpoint this job begins with */
-    int async_stage;                /* async: 0 off, 1 stage */
-    uint64_t async_rate;            /* bytes/s of a rank's thread that writes; 0: as fast as it can */
+    enum bl_async async;            /* as set; what is done is for stage.c to say */
+    uint64_t async_rate;            /* bytes/s of a rank's thread or process that writes; 0: as fast as it can */
+    int async_skip;                 /* async-late: 0 wait, 1 skip */
     unsigned failure_domain;        /* so many ranks after one another are lost together; 0: those of a node */
     char local_dir[BL_PATH_MAX];    /* "": snapshots are in the job directory */
     uint64_t log_budget;            /* bytes of each of a rank's journals */
@@ -76,12 +78,18 @@ extern const unsigned bl_setting_count;
  * names the variable or the line. */
 int bl_settings_load(bl_settings *settings, bl_error *err);
 
+/* NULL, or why nothing is written while the program goes on with these, whatever is asked for. */
+const char *bl_settings_no_async(const bl_settings *settings);
+
 /* Do they make sense together?  BELAY_ERR_REFUSED with the reason; asked when all are set. */
 int bl_settings_agree(const bl_settings *settings, bl_error *err);
 
 /* "none", "pessimistic", ... */
 const char *bl_logging_name(enum bl_logging_protocol logging);
 int bl_is_logging(const char *protocol); /* is it one of those that log messages? */
+
+/* "off", "stage", ... */
+const char *bl_async_name(enum bl_async async);
 
 /* Induced checkpoints need to be told, so implicit is marker with them. */
 enum bl_piggyback bl_settings_piggyback(const bl_settings *settings);

@@ -26,6 +26,7 @@ way() {
 way process --stable process
 way power --stable power
 way async --stable process --async stage
+way fork --stable process --async fork --async-rate 20M
 way redundant --stable process --redundancy xor:4 --failure-domain 1 --local-dir "$scratch/nodes/%d" --kill 1@step=28+node
 rm -f "$work"/lines-*
 run missing --every 10 --stable process "$ownfile" 30 missing

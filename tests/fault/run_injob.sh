@@ -45,6 +45,7 @@ each <<END
 coordinated
 header --piggyback header
 async --async stage
+fork --async fork
 partner --redundancy partner --failure-domain 1
 independent --checkpoint independent
 marker --checkpoint independent --piggyback marker

@@ -153,6 +153,30 @@ static void loggings(void **state)
     assert_false(bl_is_logging("independent"));
 }
 
+static void async_where_it_is_possible(void **state)
+{
+    (void)state;
+    static const char *const name[] = { "off", "stage", "fork", "auto" };
+    for (int k = 0; k < 4; k++) {
+        bl_settings s;
+        bl_error err = { 0, "" };
+        int asked = k == BL_ASYNC_STAGE || k == BL_ASYNC_FORK; /* auto is off where nothing else is possible */
+        assert_int_equal(bl_settings_load(&s, &err), BELAY_OK);
+        assert_int_equal(bl_settings_set(&s, "async", name[k], "--async", &err), BELAY_OK);
+        assert_int_equal((int)s.async, k);
+        assert_string_equal(bl_async_name(s.async), name[k]);
+        assert_int_equal(bl_settings_agree(&s, &err), BELAY_OK);
+        assert_null(bl_settings_no_async(&s));
+        assert_int_equal(bl_settings_set(&s, "redundancy", "partner", "--redundancy", &err), BELAY_OK);
+        assert_non_null(bl_settings_no_async(&s));
+        assert_int_equal(bl_settings_agree(&s, &err), asked ? BELAY_ERR_REFUSED : BELAY_OK);
+        assert_int_equal(bl_settings_set(&s, "async", "child", "--async", &err), BELAY_ERR_ARG);
+        assert_int_equal(bl_settings_set(&s, "async-late", k ? "skip" : "wait", "--async-late", &err), BELAY_OK);
+        assert_int_equal(s.async_skip, k > 0);
+        assert_int_equal(bl_settings_set(&s, "async-late", "later", "--async-late", &err), BELAY_ERR_ARG);
+    }
+}
+
 static void induced_checkpoints_are_told_by_markers(void **state)
 {
     (void)state;
@@ -314,6 +338,7 @@ int main(void)
         cmocka_unit_test_setup(good_values, clean),
         cmocka_unit_test_setup(bad_values_are_named_with_their_origin, clean),
         cmocka_unit_test_setup(what_this_version_lacks_is_refused, clean),
+        cmocka_unit_test_setup(async_where_it_is_possible, clean),
         cmocka_unit_test_setup(induced_checkpoints_are_told_by_markers, clean),
         cmocka_unit_test_setup(loggings, clean),
         cmocka_unit_test_setup(unknown_setting_is_refused, clean),
