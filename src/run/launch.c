@@ -97,7 +97,7 @@ static void set_environment(const bl_options *o, uint32_t incarnation)
 static const char *const injob[] = { "--with-ft", "ulfm", "--prtemca", "state_base_recoverable", "1", "--mca", "async_mpi_finalize", "1",
                                      "--mca", "pml", "ob1" };
 
-/* Heartbeats of MPI's own.  Not by its thread, which would not suspect a rank that is busy: with Open MPI 5.0.7 MPI_Finalize hangs. */
+/* Heartbeats of MPI's own.  Not by its thread, which would not suspect a rank that is busy: with Open MPI 5.0.7 jobs with it did not end. */
 static size_t watch_for_silence(const bl_settings *s, char **argv)
 {
     static char timeout[32], period[32];

@@ -1,6 +1,6 @@
 /* holder.c - processes of the past that are ended: one that was stopped while it held the incarnation lock would hold up the recovery that
- * replaces it; one whose place was taken would go on with MPI's messages half-way (measured with Open MPI 5.0.7: it acknowledges what it
- * was sent before, and the other rank's MPI takes that for something it sends now, and the job hangs).
+ * replaces it; one whose place was taken would go on with MPI's messages half-way (seen with Open MPI 5.0.7: after one that does not listen
+ * to SIGCONT had gone on, the running job stood still).
  *
  * Only a process that is proven to be one, and by the kernel alone, as a file may say anything: it has a live table of this job mapped to
  * count in, which nobody but a rank has; and it has our lock and is stopped, or the table is of the rank and of an incarnation before.
