@@ -94,11 +94,13 @@ run orphan --async fork --async-rate 1M --every 10,never --stable process --max-
 check "rank killed: no child is left behind" nobody_left
 
 # The state is that of the safe point, wherever it lies, and the program sees no child.
+rate=5M # slow enough for every variable to be changed before it is written
 for way in plain ignore handle threads; do
-    run "way-$way" --async fork --async-rate 20M --every 10 --stable process --kill 1@step=32 "$programs/forked" 40 $way
+    run "way-$way" --async fork --async-rate $rate --every 10 --stable process --kill 1@step=32 "$programs/forked" 40 $way
     check "$way: all is well" says '^all is well$'
     check "$way: from a checkpoint" says 'resumed from checkpoint [1-9]'
     check "$way: exit status 0" ended 0
+    rate=20M
 done
 run way-dontfork --async fork --every 10 --stable process "$programs/forked" 20 dontfork
 check "dontfork: refused with the variable's name" says "variable 'large' is in memory that a child of the program does not have"

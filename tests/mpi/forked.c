@@ -110,8 +110,8 @@ int main(int argc, char **argv)
     if (status.resumed)
         for (int k = 0; k < 4; k++) compare(variable[k].name, variable[k].data, variable[k].count, step);
     for (; step < steps; step++) {
-        for (int k = 0; k < 4; k++) fill(variable[k].data, variable[k].count, step);
         belay_checkpoint(NULL);
+        for (int k = 0; k < 4; k++) fill(variable[k].data, variable[k].count, step + 1); /* before any of it can be written */
         if (waitpid(-1, NULL, WNOHANG) != -1 || errno != ECHILD) complain("there is a child", step);
         usleep(20000);
         MPI_Barrier(MPI_COMM_WORLD);
