@@ -2,12 +2,12 @@
 # A rank is stopped in the middle of what it sends, another process takes its place, and it goes on (SIGSTOP, SIGCONT): it ends itself
 # with one line, or is ended, and harms nothing; the result is the same, also after a later recovery, which reads again what it had
 # written.  In the job (MPI with ULFM), where MPI finds that it is silent; and left behind with its mpirun, as on a node that could not
-# be reached.  FENCE_ROUNDS=N: so many moments of each kind (2).
+# be reached.  FENCE_ROUNDS=N: so many moments of each kind (1).
 . "${0%/*}/../mpi/lib.sh"
 limit=100
 stream=$programs/stream
 logged="--checkpoint independent --logging pessimistic"
-rounds=${FENCE_ROUNDS:-2}
+rounds=${FENCE_ROUNDS:-1}
 
 process_of() { sed -n "s/.*rank $1 is process \([0-9]*\).*/\1/p" "$log" | tail -n 1; }
 gone() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null; }
