@@ -25,10 +25,6 @@ tests_sim_sim_independent_LDADD = libbl_line.la libbl_util.la
 PURE_TESTS += tests/sim/sim_logged
 tests_sim_sim_logged_SOURCES = tests/sim/sim_logged.c
 
-PURE_TESTS += tests/sim/sim_rollback
-tests_sim_sim_rollback_SOURCES = tests/sim/sim_rollback.c
-tests_sim_sim_rollback_LDADD = libbl_protocol.la libbl_util.la
-
 PURE_TESTS += tests/sim/sim_depend
 tests_sim_sim_depend_SOURCES = tests/sim/sim_depend.c
 tests_sim_sim_depend_LDADD = libbl_protocol.la libbl_line.la libbl_util.la
@@ -53,10 +49,6 @@ PURE_TESTS += tests/unit/test_msglog
 tests_unit_test_msglog_SOURCES = tests/unit/test_msglog.c
 tests_unit_test_msglog_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_msglog_LDADD = libbl_protocol.la libbl_line.la libbl_util.la $(CMOCKA_LIBS)
-PURE_TESTS += tests/unit/test_rollback
-tests_unit_test_rollback_SOURCES = tests/unit/test_rollback.c
-tests_unit_test_rollback_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_rollback_LDADD = libbl_protocol.la libbl_util.la $(CMOCKA_LIBS)
 PURE_TESTS += tests/unit/test_induced
 tests_unit_test_induced_SOURCES = tests/unit/test_induced.c
 tests_unit_test_induced_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)

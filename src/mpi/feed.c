@@ -9,12 +9,12 @@
 
 enum { BUCKETS = 256 };
 
-typedef struct lane {        /* of one peer on one communicator */
+typedef struct lane {        /* of one peer on one communicator, in the order sent */
     struct lane *chain;
     uint64_t comm;
     int world;
-    size_t room;
-    bl_lane in;
+    bl_fed *message;
+    size_t count, room, first; /* those before `first` are taken */
 } lane;
 
 uint64_t bl_feed_left, bl_feed_repeats;
@@ -47,15 +47,15 @@ static lane *lane_of(lane **table, uint64_t comm, int world, int make)
 static int add(lane **table, uint64_t comm, int world, const bl_fed *fed)
 {
     lane *l = lane_of(table, comm, world, 1);
-    if (l && l->in.count == l->room) {
+    if (l && l->count == l->room) {
         size_t room = l->room ? 2 * l->room : 64;
-        bl_fed *bigger = realloc(l->in.message, room * sizeof *bigger);
+        bl_fed *bigger = realloc(l->message, room * sizeof *bigger);
         if (!bigger) return -1;
-        l->in.message = bigger;
+        l->message = bigger;
         l->room = room;
     }
     if (!l) return -1;
-    l->in.message[l->in.count++] = *fed;
+    l->message[l->count++] = *fed;
     return 0;
 }
 
@@ -64,8 +64,8 @@ static void free_lanes(lane **table)
     for (unsigned i = 0; i < BUCKETS; i++)
         while (table[i]) {
             lane *next = table[i]->chain;
-            for (size_t k = 0; k < table[i]->in.count; k++) free(table[i]->in.message[k].own);
-            free(table[i]->in.message);
+            for (size_t k = 0; k < table[i]->count; k++) free(table[i]->message[k].own);
+            free(table[i]->message);
             free(table[i]);
             table[i] = next;
         }
@@ -104,8 +104,8 @@ static int load_sent(const bl_record *r, const bl_fed *fed, bl_error *err)
 {
     const bl_live_slot *slot = bl_comm_slot_by_id(r->a, r->c, r->d);
     if (!slot) return bl_fail(err, BELAY_ERR_REFUSED, "the journal of this rank has more channels than this version counts");
-    uint32_t channel = index_of(slot);
-    feed.until[channel] = feed.logged[channel] = bl_send_until(feed.until[channel], r->b);
+    uint64_t *until = &feed.until[index_of(slot)];
+    if (r->b > *until) *until = feed.logged[index_of(slot)] = r->b;
     if (r->b > slot->sent && add(feed.out, r->a, r->c, fed)) return out_of_memory(err);
     return BELAY_OK;
 }
@@ -117,11 +117,11 @@ static int load_received(const bl_record *r, int from, const bl_fed *fed, bl_err
     if (!slot) return bl_fail(err, BELAY_ERR_REFUSED, "the journal of rank %d has more channels than this version counts", from);
     uint64_t *next = &feed.next[index_of(slot)];
     if (*next == 0) *next = slot->received + 1;
-    enum bl_place place = bl_fed_place(r->b, next);
-    if (place == BL_PLACE_HAD) return BELAY_OK;
-    if (place == BL_PLACE_GAP)
+    if (r->b < *next) return BELAY_OK;
+    if (r->b > *next)
         return bl_fail(err, BELAY_ERR_DAMAGED, "messages %" PRIu64 " to %" PRIu64 " from rank %d, tag %d, which come after the checkpoint of rank %d, are not in the journal of rank %d",
                        *next, r->b - 1, from, r->d, bl_rt.rank, from);
+    ++*next;
     bl_feed_left++;
     return add(feed.in, r->a, from, fed) ? out_of_memory(err) : BELAY_OK;
 }
@@ -284,7 +284,7 @@ static int note_delivered(const delivered *d, int peer, bl_error *err)
     const bl_live_slot *slot = bl_comm_slot_by_id(d->comm, peer, d->tag);
     if (!slot) return bl_fail(err, BELAY_ERR_REFUSED, "rank %d has more channels than this version counts", peer);
     uint64_t *until = &feed.until[index_of(slot)];
-    *until = bl_send_until(*until, d->received);
+    if (d->received > *until) *until = d->received;
     return BELAY_OK;
 }
 
@@ -344,83 +344,68 @@ void bl_feed_wake(void)
 
 /* --- receiving --- */
 
-static uint64_t hash_of(const char *data, size_t bytes)
+static int suits(const bl_fed *f, const bl_wanted *w)
 {
-    return XXH3_64bits(data, bytes);
+    return !f->taken && (w->tag == MPI_ANY_TAG || f->tag == w->tag) && (!w->hashed || XXH3_64bits(f->data, f->bytes) == w->hash);
+}
+
+static bl_fed *first_in(lane *l, const bl_wanted *w)
+{
+    while (l->first < l->count && l->message[l->first].taken) l->first++;
+    for (size_t i = l->first; i < l->count; i++)
+        if (suits(&l->message[i], w)) return &l->message[i];
+    return NULL;
 }
 
 bl_fed *bl_feed_find(const bl_wanted *w, int *source)
 {
-    bl_fed *found = NULL;
     if (!bl_feed_left) return NULL;
     for (int r = w->source < 0 ? 0 : w->source; r < bl_rt.ranks; r++) {
         lane *l = lane_of(feed.in, w->comm->id, r, 0);
-        bl_fed *f = l ? bl_lane_first(&l->in, w->tag, w->clock, w->hashed ? &w->hash : NULL, hash_of) : NULL;
-        if (f && (!found || bl_fed_before(f, found))) {
-            found = f;
-            *source = r;
-        }
-        if (w->source >= 0) break;
+        bl_fed *f = l ? first_in(l, w) : NULL;
+        *source = r;
+        if (f || w->source >= 0) return f;
     }
-    return found;
+    return NULL;
 }
 
-void bl_feed_take(const bl_wanted *w, int source, bl_fed *f)
+void bl_feed_take(bl_fed *f)
 {
-    lane *l = lane_of(feed.in, w->comm->id, source, 0);
-    bl_lane_take(&l->in, f, w->asked, w->clock);
+    f->taken = 1;
     free(f->own);
     f->own = NULL;
     bl_feed_left--;
-}
-
-void bl_feed_missed(const bl_wanted *w)
-{
-    lane *l = w->hashed ? lane_of(feed.in, w->comm->id, w->source, 0) : NULL;
-    if (l) bl_lane_take(&l->in, NULL, w->asked, w->clock);
-}
-
-int bl_feed_is_wrong(void)
-{
-    for (unsigned i = 0; i < BUCKETS; i++)
-        for (const lane *l = feed.in[i]; l; l = l->chain)
-            if (bl_lane_is_wrong(&l->in)) return 1;
-    return 0;
-}
-
-int bl_feed_bars(const bl_wanted *w)
-{
-    for (int r = w->source < 0 ? 0 : w->source; r < (w->source < 0 ? bl_rt.ranks : w->source + 1); r++) {
-        const lane *l = lane_of(feed.in, w->comm->id, r, 0);
-        if (l && bl_lane_bars(&l->in, w->tag, w->clock)) return 1;
-    }
-    return 0;
 }
 
 void bl_feed_stash(const bl_comm *comm, int source, int tag, char *data, uint64_t bytes)
 {
     lane *l = lane_of(feed.in, comm->id, source, 1);
     bl_fed fed = { .tag = tag, .bytes = bytes, .data = data, .own = data };
-    if (l && l->in.first == l->in.count) l->in.first = l->in.count = 0;
+    if (l && l->first == l->count) l->first = l->count = 0;
     if (!l || add(feed.in, comm->id, source, &fed)) bl_log_end_job("out of memory for a message");
     bl_feed_left++;
 }
 
 /* --- sending --- */
 
-enum bl_again bl_feed_again(const bl_live_slot *slot, uint64_t number)
+int bl_feed_was_logged(const bl_live_slot *slot, uint64_t number)
 {
-    return bl_send_again(number, feed.until[index_of(slot)], feed.logged[index_of(slot)]);
+    return number <= feed.logged[index_of(slot)];
+}
+
+int bl_feed_was_sent(const bl_live_slot *slot)
+{
+    return slot->sent < feed.until[index_of(slot)];
 }
 
 const bl_fed *bl_feed_sent(const bl_live_slot *slot, uint64_t number)
 {
     lane *l = lane_of(feed.out, slot->comm, slot->peer, 0);
-    for (size_t i = l ? l->in.first : 0; l && i < l->in.count; i++) {
-        bl_fed *f = &l->in.message[i];
+    for (size_t i = l ? l->first : 0; l && i < l->count; i++) {
+        bl_fed *f = &l->message[i];
         if (f->tag != slot->tag || f->number != number) continue;
         f->taken = 1;
-        while (l->in.first < l->in.count && l->in.message[l->in.first].taken) l->in.first++;
+        while (l->first < l->count && l->message[l->first].taken) l->first++;
         return f;
     }
     return NULL;

@@ -37,7 +37,7 @@ static struct injob {
     int active;              /* a death leads to a recovery */
     int busy;                /* one is going on, or the job is at its end: errors are looked at by who calls MPI */
     unsigned recoveries;
-    int vote;                /* enum bl_vote: of this rank, in a recovery */
+    int vote;                /* enum vote: of this rank, in a recovery */
     int alone;               /* this process goes back, or has come, while others stay */
     int knows_first;
     uint32_t first;          /* incarnation of this mpirun */
@@ -75,6 +75,9 @@ void bl_injob_began(uint32_t incarnation)
     job.knows_first = 1;
     job.first = incarnation;
 }
+
+/* What a rank says in a recovery.  Who can neither stay nor go back alone takes all with it. */
+enum vote { ALL_GO_BACK, GOES_BACK, STAYS };
 
 int bl_injob_alone(void)
 {
@@ -354,12 +357,16 @@ static int assign(const place *of, int processes, int me, uint8_t *taken, int *m
     return missing;
 }
 
+/* Does anybody stay, and can all others go back alone? */
 static int is_local(const place *of, int processes)
 {
-    int stays = 0;
-    for (int p = 0; p < processes; p++)
-        if (of[p].role != SPARE) stays = bl_votes_local(stays, (enum bl_vote)of[p].vote);
-    return stays > 0;
+    int stay = 0;
+    for (int p = 0; p < processes; p++) {
+        if (of[p].role == SPARE) continue;
+        if (of[p].vote == ALL_GO_BACK) return 0;
+        stay |= of[p].vote == STAYS;
+    }
+    return stay;
 }
 
 /* Among those who live, one round; all come to the same: 0: once more.  *too_few: so many ranks nobody is there for. */
@@ -539,7 +546,7 @@ static void get_together(void)
 /* It is one more of the dead; in time for the others to find it so together with them. */
 static void end_without_main(void)
 {
-    if (job.vote != BL_VOTE_BACK || job.inside) return;
+    if (job.vote != GOES_BACK || job.inside) return;
     bl_say("rank %d ends itself, as the program does not run in belay_main: another process takes its place", bl_rt.rank);
     kill(getpid(), SIGKILL);
 }
@@ -547,7 +554,7 @@ static void end_without_main(void)
 void bl_injob_go_back(void)
 {
     begin_recovery();
-    job.vote = (int)bl_vote(0, bl_local_may_go_back());
+    job.vote = bl_local_may_go_back() ? GOES_BACK : ALL_GO_BACK;
     if (bl_rt.local && !bl_rejoining) bl_say("rank %d goes back as well: it is in a call that it cannot stay in", bl_rt.rank);
     end_without_main();
     get_together();
@@ -561,11 +568,11 @@ void bl_injob_mend(void)
     do {
         begin_recovery();
         const char *why = bl_local_cannot_stay();
-        job.vote = (int)bl_vote(!why, bl_local_may_go_back());
+        job.vote = !why ? STAYS : bl_local_may_go_back() ? GOES_BACK : ALL_GO_BACK;
         if (why) bl_say("rank %d goes back as well: %s", bl_rt.rank, why);
         end_without_main();
         get_together();
-        if (job.vote != BL_VOTE_STAYS || !job.alone) back_to_main();
+        if (job.vote != STAYS || !job.alone) back_to_main();
     } while (!bl_local_stay(job.world));
     job.alone = 0;
     end_recovery();

@@ -9,8 +9,6 @@
  * Both meet on the new MPI_COMM_WORLD before either goes on: the incarnation, all communicators, what each has received.  All files
  * are read there, while nobody appends.
  *
- * The rules are protocol/rollback.h.
- *
  * Source: Elnozahy, Alvisi, Wang, Johnson, "A survey of rollback-recovery protocols in message-passing systems", 2002, section 4.1.
  */
 #ifndef BL_MPI_LOCAL_H

@@ -27,7 +27,6 @@
 #include "mpi/local.h"
 #include "mpi/runtime.h"
 #include "mpi/trees.h"
-#include "protocol/rollback.h"
 #include "store/journal.h"
 
 /* --- logging.c --- */
@@ -69,13 +68,18 @@ static inline uint64_t bl_log_clock(void)
 }
 
 /* --- feed.c --- */
+typedef struct bl_fed {      /* a message out of a journal; or one that a probe has found, and taken out of MPI */
+    uint64_t number;
+    int tag, taken;
+    uint64_t bytes;
+    const char *data;
+    char *own;               /* to be freed; NULL: in the journal */
+} bl_fed;
 typedef struct bl_wanted {   /* by a receive: world ranks; MPI_ANY_SOURCE, MPI_ANY_TAG */
     const bl_comm *comm;
     int source, tag;
-    int asked;               /* tag, before it was known */
     int hashed;              /* only one whose contents have this hash */
     uint64_t hash;
-    uint64_t clock;          /* of the call that posted it */
 } bl_wanted;
 
 int bl_feed_load(bl_error *err);                 /* from all journals "sent"; after the counters are those of the checkpoint */
@@ -93,15 +97,14 @@ void bl_feed_free(void);
 extern uint64_t bl_feed_left;                    /* messages that are still to be received */
 extern uint64_t bl_feed_repeats;                 /* messages that will still be left out */
 bl_fed *bl_feed_find(const bl_wanted *wanted, int *source); /* the next of them; NULL: none, ask MPI */
-void bl_feed_take(const bl_wanted *wanted, int source, bl_fed *fed);
-void bl_feed_missed(const bl_wanted *wanted);    /* its contents are known, and not there: it will be sent again */
-int bl_feed_bars(const bl_wanted *wanted);       /* none is there, and MPI may not be asked */
-int bl_feed_is_wrong(void);                      /* what is taken cannot have been, when all have been matched again */
+void bl_feed_take(bl_fed *fed);
 void bl_feed_stash(const bl_comm *comm, int source, int tag, char *data, uint64_t bytes); /* behind all of this source; frees `data` some day */
-enum bl_again bl_feed_again(const bl_live_slot *slot, uint64_t number);
+int bl_feed_was_sent(const bl_live_slot *slot);  /* the next message on it; then it is left out */
+int bl_feed_was_logged(const bl_live_slot *slot, uint64_t number);
 const bl_fed *bl_feed_sent(const bl_live_slot *slot, uint64_t number); /* NULL: only its receiver has it */
 
 /* --- outcome.c --- */
+enum bl_how { BL_OPEN, BL_NOTHING, BL_KNOWN };   /* not decided yet; the program saw nothing; it saw this */
 typedef struct bl_seen {
     int32_t c, d;            /* source, tag; or index; or count */
     const char *payload;

@@ -24,28 +24,35 @@ enum { POLL_EACH = 4096,     /* calls */
 
 /* Receives whose message is not known, and those posted while there is one: whom they were matched with is an event. */
 typedef struct watched {
-    bl_open open;            /* what the rules look at; ranks are those in comm */
     MPI_Request handle;      /* the program's */
     MPI_Request inner;       /* MPI_REQUEST_NULL, or MPI's, when it was posted later than the program did */
+    uint64_t clock;
     void *buf;
-    int count;
+    int count, source, tag;  /* source: rank in comm */
     MPI_Datatype type;
     bl_comm *comm;
     MPI_Status *answer;      /* `handle` is a request of ours: what it will say */
+    uint8_t wild, held, done, told; /* held: not posted yet; done: shown to the program; told: its event is in the journal */
     uint8_t own_type;        /* `type` is a copy */
-    uint8_t sends;           /* one that a death may have broken: it is in the journal, so it is sent, and `done` */
-    struct watched *next;    /* of those that are free */
+    uint8_t sends;           /* one that a death may have broken: it is in the journal, so it is sent */
+    uint8_t hashed;          /* what was told has it */
+    uint8_t again;           /* matched again already */
+    uint8_t passed;          /* one posted later was seen, which may have had a later message of the same channel */
+    uint64_t number;         /* as that of a posting */
+    int from, with;          /* what was told: rank in comm, tag */
+    uint64_t hash;
 } watched;
 
 /* What a receive was posted with, while this rank may stay: of the last request that had this handle, be it complete or not. */
 typedef struct posting {
-    bl_open open;
-    uint64_t key;            /* 0: free */
+    uint64_t key, clock;     /* key: 0: free */
+    uint64_t number;         /* of its message on the channel, if no wildcard comes in between */
     void *buf;
     MPI_Datatype type;
     bl_comm *comm;
-    int count;
-    uint8_t own_type;
+    uint64_t hash;
+    int count, source, tag;
+    uint8_t hashed, own_type;
 } posting;
 
 typedef struct persistent {  /* requests of MPI_Send_init and the like */
@@ -78,9 +85,8 @@ typedef struct landing {     /* what rides on a message comes into memory of our
 } landing;
 
 static struct logged {
-    bl_open **open;          /* [watches] in the order posted: each the first member of a watched */
+    watched *watch;          /* [watches] in the order posted */
     unsigned watches, room;
-    watched *spare;          /* those that are free */
     unsigned held, swapped;  /* of them */
     persistent *persistent;
     unsigned ready;          /* persistent ones */
@@ -183,7 +189,7 @@ static int repeat(bl_live_slot *slot, const void *buf, int count, MPI_Datatype t
     bl_feed_repeats -= bl_feed_repeats > 0;
     const bl_fed *was = bl_feed_sent(slot, slot->sent);
     if (!was) { /* only the receiver's checkpoint has it, which may be damaged one day; or all have it, and it was collected */
-        if (!bl_log_alone() && bl_feed_again(slot, slot->sent) == BL_AGAIN_LOG) append(slot, buf, count, type);
+        if (!bl_log_alone() && !bl_feed_was_logged(slot, slot->sent)) append(slot, buf, count, type);
         return MPI_SUCCESS;
     }
     bl_log_repeated.messages++;
@@ -206,7 +212,7 @@ static int repeat(bl_live_slot *slot, const void *buf, int count, MPI_Datatype t
 /* In a replay everything was sent. */
 static int was_sent(const bl_live_slot *slot)
 {
-    return bl_log_alone() || (__builtin_expect(bl_feed_repeats > 0, 0) && bl_feed_again(slot, slot->sent + 1) != BL_AGAIN_SEND);
+    return __builtin_expect(bl_feed_repeats > 0, 0) ? bl_log_alone() || bl_feed_was_sent(slot) : bl_log_alone();
 }
 
 typedef int send_call(const void *, int, MPI_Datatype, int, int, MPI_Comm);
@@ -398,8 +404,7 @@ static enum bl_how matched(uint64_t clock, bl_wanted *w)
 
 static bl_wanted wanted(const bl_comm *c, int source, int tag)
 {
-    return (bl_wanted){ .comm = c, .source = source < 0 ? source : bl_comm_world_rank(c, source), .tag = tag, .asked = tag,
-                        .clock = bl_log_clock() };
+    return (bl_wanted){ .comm = c, .source = source < 0 ? source : bl_comm_world_rank(c, source), .tag = tag };
 }
 
 static int is_wild(int source)
@@ -540,7 +545,7 @@ static int feed_one(const bl_wanted *w, void *buf, int count, MPI_Datatype type,
     bl_log_fed.bytes += f->bytes;
     *rc = unpack(f, buf, count, type);
     fill_status(status, rank_in(w->comm, world), f->tag, f->bytes);
-    bl_feed_take(w, world, f);
+    bl_feed_take(f);
     if (*rc) {
         status->MPI_ERROR = *rc;
         say_to_handler(comm, *rc);
@@ -548,9 +553,10 @@ static int feed_one(const bl_wanted *w, void *buf, int count, MPI_Datatype type,
     return 1;
 }
 
-static watched *watched_of(unsigned i)
+static int overlaps(const watched *e, const bl_comm *c, int source, int tag)
 {
-    return (watched *)(void *)lg.open[i];
+    return e->comm == c && (e->source == source || is_wild(e->source) || is_wild(source)) &&
+           (e->tag == tag || e->tag == MPI_ANY_TAG || tag == MPI_ANY_TAG);
 }
 
 static void tell_match(watched *e, const MPI_Status *s, int hashed)
@@ -567,27 +573,28 @@ static void tell_match(watched *e, const MPI_Status *s, int hashed)
             bl_room_give(&room);
         }
     }
-    bl_outcome_log(BL_EVENT_MATCHED, e->open.clock, bl_comm_world_rank(e->comm, s->MPI_SOURCE), s->MPI_TAG, &hash, hashed ? sizeof hash : 0);
-    bl_open_tell(&e->open, s->MPI_SOURCE, s->MPI_TAG, hashed ? &hash : NULL);
+    bl_outcome_log(BL_EVENT_MATCHED, e->clock, bl_comm_world_rank(e->comm, s->MPI_SOURCE), s->MPI_TAG, &hash, hashed ? sizeof hash : 0);
+    e->told = 1;
+    e->from = s->MPI_SOURCE;
+    e->with = s->MPI_TAG;
+    e->hashed = (uint8_t)(hashed != 0);
+    e->hash = hash;
 }
 
-/* May one posted earlier, and still open, have this message, so that its channel does not tell which of it this is? */
-static int hides(const bl_comm *c, uint64_t clock, const MPI_Status *s)
-{
-    return bl_open_unsure(lg.open, lg.watches, c->id, clock, s->MPI_SOURCE, s->MPI_TAG);
-}
-
-/* Is one posted earlier, which might have been matched with a message of these, still open?  One that is complete, though the
+/* Is one posted earlier, which might have been matched with the same message, still open?  One that is complete, though the
  * program has not seen it, is told on this occasion. */
 static int unsure(const bl_comm *c, uint64_t clock, int source, int tag)
 {
-    for (unsigned i = 0; i < lg.watches && lg.open[i]->clock < clock; i++) {
-        watched *e = watched_of(i);
+    int open = 0;
+    for (unsigned i = 0; i < lg.watches && lg.watch[i].clock < clock; i++) {
+        watched *e = &lg.watch[i];
         MPI_Status s;
-        if (!bl_open_may_have(&e->open, c->id, clock, source, tag) || e->open.held) continue;
-        if (is_there(e, &s)) tell_match(e, &s, hides(c, e->open.clock, &s));
+        if (!e->wild || e->done || e->told || !overlaps(e, c, source, tag)) continue;
+        int there = !e->held && is_there(e, &s);
+        if (there) tell_match(e, &s, open);
+        else open = 1;
     }
-    return bl_open_unsure(lg.open, lg.watches, c->id, clock, source, tag);
+    return open;
 }
 
 /* A message of this channel is received, or will be: its number, if those before it are for whoever was posted earlier. */
@@ -597,9 +604,14 @@ static uint64_t expect_one(const bl_comm *c, int source, int tag)
     return slot ? ++lg.expected[slot - bl_rt.live.slot] : 0;
 }
 
+/* A receive that was posted at `clock` is seen: an earlier one with a wildcard may have a message that was sent before. */
 static void pass_by(const bl_comm *c, uint64_t clock, int source, int tag)
 {
-    if (lg.expected) bl_open_pass_by(lg.open, lg.watches, c->id, clock, source, tag);
+    for (unsigned i = 0; lg.expected && i < lg.watches && lg.watch[i].clock < clock; i++) {
+        watched *e = &lg.watch[i];
+        int wild = e->wild || e->tag == MPI_ANY_TAG;
+        if (wild && !e->sends && !e->done && overlaps(e, c, source, tag) && (!e->told || (e->from == source && e->with == tag))) e->passed = 1;
+    }
 }
 
 /* One that waits.  What a wildcard was matched with is in the journal before the program sees it. */
@@ -614,7 +626,6 @@ static int receive(void *buf, int count, MPI_Datatype type, int source, int tag,
     if (bl_log_alone() && how != BL_KNOWN && is_wild(source)) bl_log_unknown();
     while (!feed_one(&w, buf, count, type, comm, s, &rc)) {
         if (bl_log_alone()) bl_log_unknown();
-        bl_feed_missed(&w);
         bl_exposed();
         rc = receive_now(buf, count, type, w.source < 0 ? source : rank_in(c, w.source), w.tag, c, s);
         if (bl_mended()) continue;
@@ -622,11 +633,11 @@ static int receive(void *buf, int count, MPI_Datatype type, int source, int tag,
         break;
     }
     if (how != BL_KNOWN && (is_wild(source) || lg.watches)) {
-        watched e = { .open = { .clock = clock }, .buf = buf, .count = count, .type = type, .comm = c };
-        int open = lg.watches && unsure(c, clock, source, tag);
-        if (is_wild(source) || open) tell_match(&e, s, hides(c, clock, s));
+        watched e = { .clock = clock, .buf = buf, .count = count, .type = type, .comm = c };
+        int open = lg.watches && unsure(c, clock, s->MPI_SOURCE, s->MPI_TAG);
+        if (is_wild(source) || open) tell_match(&e, s, open);
+        pass_by(c, clock, s->MPI_SOURCE, s->MPI_TAG);
     }
-    if (lg.watches) pass_by(c, clock, s->MPI_SOURCE, s->MPI_TAG);
     bl_received(c->handle, s);
     expect_one(c, s->MPI_SOURCE, s->MPI_TAG);
     return rc;
@@ -686,53 +697,48 @@ static MPI_Status *make_request(MPI_Request *request)
     return s;
 }
 
-static void make_room_to_watch(void)
-{
-    unsigned room = lg.room ? 2 * lg.room : 32;
-    bl_open **bigger = realloc(lg.open, room * sizeof(bl_open *));
-    if (!bigger) bl_log_end_job("out of memory for requests");
-    lg.open = bigger;
-    for (; lg.room < room; lg.room++) {
-        watched *e = malloc(sizeof *e);
-        if (!e) bl_log_end_job("out of memory for requests");
-        e->next = lg.spare;
-        lg.spare = e;
-    }
-}
-
 static watched *watch(const watched *e)
 {
-    if (!lg.spare) make_room_to_watch();
-    watched *kept = lg.spare;
-    lg.spare = kept->next;
-    *kept = *e;
-    lg.open[lg.watches++] = &kept->open;
-    return kept;
+    if (lg.watches == lg.room) {
+        unsigned room = lg.room ? 2 * lg.room : 32;
+        watched *bigger = realloc(lg.watch, room * sizeof *bigger);
+        if (!bigger) bl_log_end_job("out of memory for requests");
+        lg.watch = bigger;
+        lg.room = room;
+    }
+    lg.watch[lg.watches] = *e;
+    return &lg.watch[lg.watches++];
 }
 
 static void forget(unsigned i)
 {
-    watched *e = watched_of(i);
-    lg.held -= e->open.held;
+    watched *e = &lg.watch[i];
+    lg.held -= e->held;
     lg.swapped -= e->inner != MPI_REQUEST_NULL;
     if (e->own_type) free_type(&e->type);
-    memmove(&lg.open[i], &lg.open[i + 1], (--lg.watches - i) * sizeof(bl_open *));
-    e->next = lg.spare;
-    lg.spare = e;
+    memmove(e, e + 1, (--lg.watches - i) * sizeof *e);
 }
 
 static unsigned index_of_handle(MPI_Request handle)
 {
     unsigned i = 0;
-    while (i < lg.watches && watched_of(i)->handle != handle && (watched_of(i)->inner == MPI_REQUEST_NULL || watched_of(i)->inner != handle)) i++;
+    while (i < lg.watches && lg.watch[i].handle != handle && (lg.watch[i].inner == MPI_REQUEST_NULL || lg.watch[i].inner != handle)) i++;
     return i;
+}
+
+/* Behind one that is held and might take the same message, a receive has to wait as well. */
+static int has_to_wait(const bl_comm *c, int source, int tag)
+{
+    for (unsigned i = 0; lg.held && i < lg.watches; i++)
+        if (lg.watch[i].held && overlaps(&lg.watch[i], c, source, tag)) return 1;
+    return 0;
 }
 
 static void hold(watched *e, MPI_Request *request)
 {
     e->answer = make_request(request);
     e->handle = *request;
-    e->open.held = 1;
+    e->held = 1;
     e->own_type = PMPI_Type_dup(e->type, &e->type) == MPI_SUCCESS; /* the program may free its own */
     lg.held++;
     watch(e);
@@ -762,51 +768,56 @@ static void more_postings(void)
     free(old);
 }
 
-static void note_posting(watched *e, MPI_Request request)
+/* Posted with what its match is known to be. */
+static void note_posting(watched *e, MPI_Request request, int source, int tag, const bl_wanted *w)
 {
     if (!bl_rt.local || request == bl_rt.shared) return;
     if (lg.posted >= lg.postings / 2) more_postings();
     posting *p = posting_of(bl_request_key(request));
     lg.posted += p->key == 0;
     if (p->own_type) free_type(&p->type);
-    if (e->open.source >= 0 && e->open.tag >= 0) e->open.number = expect_one(e->comm, e->open.source, e->open.tag);
-    *p = (posting){ .open = e->open, .key = bl_request_key(request), .buf = e->buf, .type = e->type, .comm = e->comm, .count = e->count };
+    *p = (posting){ .key = bl_request_key(request), .clock = e->clock, .buf = e->buf, .type = e->type, .comm = e->comm, .count = e->count,
+                    .source = source, .tag = tag, .hashed = (uint8_t)(w->hashed != 0), .hash = w->hash };
+    if (source >= 0 && tag >= 0) e->number = p->number = expect_one(e->comm, source, tag);
 }
 
 static int post(watched *e, MPI_Comm comm, MPI_Request *request)
 {
-    bl_wanted w = wanted(e->comm, e->open.source, e->open.tag);
-    enum bl_how how = e->open.wild || e->open.told || lg.watches || bl_outcome_behind() ? matched(e->open.clock, &w) : BL_OPEN;
-    int rc, wild = e->open.wild, waits = (wild || lg.held) && bl_open_holds(lg.open, lg.held ? lg.watches : 0, &e->open, how, bl_log_alone());
+    bl_wanted w = wanted(e->comm, e->source, e->tag);
+    enum bl_how how = e->wild || lg.watches || bl_outcome_behind() ? matched(e->clock, &w) : BL_OPEN;
+    int rc, waits = how != BL_KNOWN && ((e->wild && (how == BL_NOTHING || bl_log_alone())) || has_to_wait(e->comm, e->source, e->tag));
+    int source = w.source < 0 ? e->source : rank_in(e->comm, w.source);
     MPI_Status s = { 0 };
-    if (how == BL_KNOWN) bl_open_known(&e->open, rank_in(e->comm, w.source), w.tag, w.hashed ? &w.hash : NULL);
-    if (!waits && feed_one(&w, e->buf, e->count, e->type, comm, &s, &rc)) {
+    if (waits) {
+        hold(e, request);
+        bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, e->source, e->tag, 0);
+        return MPI_SUCCESS;
+    }
+    if (feed_one(&w, e->buf, e->count, e->type, comm, &s, &rc)) {
         if (rc) return rc;
         *make_request(request) = s;
         PMPI_Grequest_complete(*request);
-        if (how != BL_KNOWN && (wild || (lg.watches && unsure(e->comm, e->open.clock, e->open.source, e->open.tag))))
-            tell_match(e, &s, hides(e->comm, e->open.clock, &s)); /* chosen here */
+        if (e->wild && how != BL_KNOWN) tell_match(e, &s, 0); /* chosen here */
         bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, s.MPI_SOURCE, s.MPI_TAG, 0);
-        uint64_t hash = e->open.hash;
-        bl_open_known(&e->open, s.MPI_SOURCE, s.MPI_TAG, e->open.hashed ? &hash : NULL);
-        note_posting(e, *request);
+        note_posting(e, *request, s.MPI_SOURCE, s.MPI_TAG, &w);
         return MPI_SUCCESS;
     }
-    if (waits || bl_log_alone()) { /* alone: it never came */
+    if (bl_log_alone()) { /* it never came */
         hold(e, request);
-        bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, e->open.source, e->open.tag, 0);
+        bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, e->source, e->tag, 0);
         return MPI_SUCCESS;
     }
-    bl_feed_missed(&w);
     bl_exposed();
-    rc = post_receive(e->buf, e->count, e->type, e->open.source, e->open.tag, e->comm, request);
+    rc = post_receive(e->buf, e->count, e->type, source, w.tag, e->comm, request);
     if (bl_mended()) return post(e, e->comm->handle, request);
     if (rc) return rc;
-    note_posting(e, *request);
+    note_posting(e, *request, source, w.tag, &w);
     e->handle = *request;
-    bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, e->open.source, e->open.tag, 0);
+    e->told = how == BL_KNOWN;
+    e->wild = e->wild && how != BL_KNOWN;
+    bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, source, w.tag, 0);
     if (bl_logging.rides) bl_request_looked_at(*request);
-    if (how != BL_KNOWN && *request != bl_rt.shared && (e->open.wild || lg.watches || (bl_rt.local && e->open.tag == MPI_ANY_TAG))) {
+    if (!e->told && *request != bl_rt.shared && (e->wild || lg.watches || (bl_rt.local && w.tag == MPI_ANY_TAG))) {
         watch(e);
         bl_request_looked_at(*request);
     }
@@ -822,16 +833,9 @@ static int logged_Irecv(void *buf, int count, MPI_Datatype type, int source, int
         if (rc == MPI_SUCCESS) bl_request_made(*request, BL_REQ_RECV, BL_CALL_Irecv, comm, source, tag, 0);
         return rc;
     }
-    watched e = { .open = { .comm = c->id, .clock = bl_log_clock(), .source = source, .tag = tag, .wild = (uint8_t)is_wild(source) },
-                  .handle = MPI_REQUEST_NULL, .inner = MPI_REQUEST_NULL, .buf = buf, .count = count, .type = type, .comm = c };
+    watched e = { .handle = MPI_REQUEST_NULL, .inner = MPI_REQUEST_NULL, .clock = bl_log_clock(), .buf = buf, .count = count, .source = source,
+                  .tag = tag, .type = type, .comm = c, .wild = (uint8_t)is_wild(source) };
     return post(&e, comm, request);
-}
-
-/* One had a message before the failures that is in no journal, as its sender died before it was, or another's was given to it. */
-static void nobody_knows(void) __attribute__((noreturn));
-static void nobody_knows(void)
-{
-    bl_log_end_job("nobody knows any more which messages the receives from MPI_ANY_SOURCE had that were open at the failures: start the job anew with --fresh");
 }
 
 /* What was made before the death is made again: nothing is known of the future any more, so what is held takes what the journals
@@ -839,38 +843,35 @@ static void nobody_knows(void)
 static void let_go_of_held(void)
 {
     for (unsigned i = 0; lg.held && i < lg.watches;) {
-        watched *e = watched_of(i);
-        if (!e->open.held) {
+        watched *e = &lg.watch[i];
+        if (!e->held) {
             i++;
             continue;
         }
-        bl_wanted w = wanted(e->comm, e->open.source, e->open.tag);
+        bl_wanted w = wanted(e->comm, e->source, e->tag);
         int world;
-        w.clock = e->open.clock;
         bl_fed *f = bl_feed_find(&w, &world);
         if (f) {
             MPI_Status s = { 0 };
             if (unpack(f, e->buf, e->count, e->type)) bl_log_end_job("a message of %" PRIu64 " bytes is longer than the receive it is for", f->bytes);
             fill_status(&s, rank_in(e->comm, world), f->tag, f->bytes);
-            bl_feed_take(&w, world, f);
-            if (e->open.wild) tell_match(e, &s, hides(e->comm, e->open.clock, &s));
+            bl_feed_take(f);
+            if (e->wild) tell_match(e, &s, 0);
             *e->answer = s;
-            e->answer = NULL;
             PMPI_Grequest_complete(e->handle);
-        } else if (bl_log_alone()) {
+            forget(i);
+            continue;
+        }
+        if (bl_log_alone()) {
             i++;
             continue;
         }
-        e->open.held = 0;
+        e->held = 0;
         lg.held--;
-        if (e->open.source >= 0 && e->open.tag >= 0) e->open.number = expect_one(e->comm, e->open.source, e->open.tag);
-        if (!f && bl_feed_bars(&w)) nobody_knows();
-        if (f) continue; /* it is watched until the program sees it: it may have to be matched again */
-        post_receive(e->buf, e->count, e->type, e->open.source, e->open.tag, e->comm, &e->inner);
+        post_receive(e->buf, e->count, e->type, e->source, e->tag, e->comm, &e->inner);
         lg.swapped++;
         i++;
     }
-    if (!lg.held && bl_feed_is_wrong()) nobody_knows();
 }
 
 /* --- both ways --- */
@@ -1004,7 +1005,7 @@ static int start_receive(persistent *p, MPI_Request *request)
     if (c && p->peer >= 0 && p->tag >= 0) p->number = expect_one(c, p->peer, p->tag);
     if (c && p->peer != MPI_PROC_NULL) {
         bl_wanted w = wanted(c, p->peer, p->tag);
-        if (lg.watches)
+        if (has_to_wait(c, p->peer, p->tag) || lg.watches)
             bl_log_unsupported("MPI_Start of a receive while one from MPI_ANY_SOURCE is open");
         if (feed_one(&w, p->buf, p->count, p->type, p->comm, &p->status, &rc)) be_ready(p);
         p->missing = bl_log_alone() && !p->ready;
@@ -1258,16 +1259,14 @@ void bl_log_completed(const bl_request *r, MPI_Status *status, int ends)
     if (r->kind == BL_REQ_RECV && r->comm && (r->peer < 0 || r->tag < 0) && !r->counted && status->MPI_SOURCE >= 0)
         expect_one(r->comm, status->MPI_SOURCE, status->MPI_TAG);
     unsigned i = r->kind == BL_REQ_RECV ? index_of_handle((MPI_Request)(uintptr_t)r->key) : lg.watches;
-    watched *e = i < lg.watches ? watched_of(i) : NULL;
-    const posting *p = !e && r->kind == BL_REQ_RECV && lg.watches && lg.postings ? posting_of(r->key) : NULL;
-    const bl_open *seen = e ? &e->open : p && p->key ? &p->open : NULL;
-    if (seen && status->MPI_SOURCE >= 0) pass_by(e ? e->comm : p->comm, seen->clock, status->MPI_SOURCE, status->MPI_TAG);
-    if (!e) return;
-    if (!e->open.told && status->MPI_SOURCE >= 0) {
-        int open = unsure(e->comm, e->open.clock, e->open.source, e->open.tag);
-        if (e->open.wild || open) tell_match(e, status, hides(e->comm, e->open.clock, status));
+    if (i == lg.watches) return;
+    watched *e = &lg.watch[i];
+    if (status->MPI_SOURCE >= 0) pass_by(e->comm, e->clock, status->MPI_SOURCE, status->MPI_TAG);
+    if (!e->told && status->MPI_SOURCE >= 0) {
+        int open = unsure(e->comm, e->clock, status->MPI_SOURCE, status->MPI_TAG);
+        if (e->wild || open) tell_match(e, status, open);
     }
-    e->open.done = 1;
+    e->done = 1;
     if (ends) forget(i);
 }
 
@@ -1286,7 +1285,7 @@ void bl_log_swap(int count, MPI_Request *requests)
     for (int k = 0; lg.olds && k < count; k++) as_it_is_now(&requests[k]);
     for (int k = 0; lg.swapped && k < count; k++) {
         unsigned i = index_of_handle(requests[k]);
-        watched *e = i < lg.watches ? watched_of(i) : NULL;
+        watched *e = i < lg.watches ? &lg.watch[i] : NULL;
         if (!e || e->inner == MPI_REQUEST_NULL) continue;
         MPI_Request ours = e->handle;
         bl_request_renamed(ours, e->inner);
@@ -1304,7 +1303,7 @@ MPI_Request bl_log_inner(MPI_Request request)
 {
     if (lg.olds) as_it_is_now(&request);
     unsigned i = lg.swapped ? index_of_handle(request) : lg.watches;
-    return i < lg.watches && watched_of(i)->inner != MPI_REQUEST_NULL ? watched_of(i)->inner : request;
+    return i < lg.watches && lg.watch[i].inner != MPI_REQUEST_NULL ? lg.watch[i].inner : request;
 }
 
 int bl_log_held(int count, const MPI_Request *requests)
@@ -1312,7 +1311,7 @@ int bl_log_held(int count, const MPI_Request *requests)
     for (int k = 0; k < count; k++) {
         if (requests[k] == MPI_REQUEST_NULL) continue;
         unsigned i = index_of_handle(requests[k]);
-        if (i < lg.watches && lg.open[i]->held) return 1;
+        if (i < lg.watches && lg.watch[i].held) return 1;
         const persistent *p = persistent_of(bl_request_key(requests[k]));
         if (p && p->missing) return 1;
     }
@@ -1332,7 +1331,7 @@ void bl_log_request_freed(MPI_Request handle)
 {
     unsigned i = index_of_handle(handle);
     if (landing_of(bl_request_key(handle))) bl_log_unsupported("MPI_Request_free of a receive that is under way");
-    if (i < lg.watches && lg.open[i]->held) PMPI_Grequest_complete(handle);
+    if (i < lg.watches && lg.watch[i].held) PMPI_Grequest_complete(handle);
     if (i < lg.watches) forget(i);
     for (persistent **link = &lg.persistent; *link; link = &(*link)->next) {
         persistent *p = *link;
@@ -1404,9 +1403,9 @@ const bl_under_calls bl_logged_calls = {
 void bl_logged_abandon(void)
 {
     for (unsigned i = 0; i < lg.watches; i++) {
-        int done = watched_of(i)->inner == MPI_REQUEST_NULL;
+        int done = lg.watch[i].inner == MPI_REQUEST_NULL;
         for (unsigned turn = 0; !done && turn < ABANDON_TURNS; turn++) {
-            PMPI_Test(&watched_of(i)->inner, &done, MPI_STATUS_IGNORE);
+            PMPI_Test(&lg.watch[i].inner, &done, MPI_STATUS_IGNORE);
             if (!done) bl_pause_briefly(turn);
         }
     }
@@ -1437,9 +1436,9 @@ static void look_at_order(bl_request *r)
     if (r->kind != BL_REQ_RECV || r->peer < 0 || stays_as_it_is(r)) return;
     const persistent *lasting = r->persistent ? persistent_of(r->key) : NULL;
     const posting *p = lg.postings && !lasting ? posting_of(r->key) : NULL;
-    uint64_t number = lasting ? lasting->number : i < lg.watches ? lg.open[i]->number : p && p->key ? p->open.number : 0;
+    uint64_t number = lasting ? lasting->number : i < lg.watches && lg.watch[i].number ? lg.watch[i].number : p && p->key ? p->number : 0;
     if (r->tag < 0) out_of_order |= lasting || i == lg.watches;
-    else out_of_order |= !r->slot || bl_open_behind(number, r->slot->received);
+    else out_of_order |= !r->slot || number <= r->slot->received;
 }
 
 const char *bl_logged_cannot_stay(void)
@@ -1447,7 +1446,8 @@ const char *bl_logged_cannot_stay(void)
     if (lg.held) return "it was doing again what it did before an earlier failure";
     out_of_order = 0;
     bl_requests_each(look_at_order);
-    return out_of_order || bl_open_passed(lg.open, lg.watches) ? "it has seen a message, but not yet one that was sent before it" : NULL;
+    for (unsigned i = 0; i < lg.watches; i++) out_of_order |= lg.watch[i].passed && !lg.watch[i].done;
+    return out_of_order ? "it has seen a message, but not yet one that was sent before it" : NULL;
 }
 
 /* A receive that the program has not seen the end of is watched from now on; and a send, which may be in error (MPI tells only who
@@ -1457,7 +1457,7 @@ static void watch_again(bl_request *r)
     MPI_Request handle = (MPI_Request)(uintptr_t)r->key;
     if (r->persistent || stays_as_it_is(r) || index_of_handle(handle) < lg.watches) return;
     if (r->kind == BL_REQ_SEND) {
-        watched *e = watch(&(watched){ .open = { .done = 1 }, .handle = handle, .inner = MPI_REQUEST_NULL, .sends = 1, .comm = r->comm });
+        watched *e = watch(&(watched){ .handle = handle, .inner = MPI_REQUEST_NULL, .sends = 1, .comm = r->comm });
         make_request(&e->inner);
         PMPI_Grequest_complete(e->inner);
         lg.swapped++;
@@ -1465,37 +1465,38 @@ static void watch_again(bl_request *r)
     }
     posting *p = lg.postings ? posting_of(r->key) : NULL;
     if (!p || !p->key) bl_log_end_job("a receive is under way that was not seen when it was posted");
-    watch(&(watched){ .open = p->open, .handle = handle, .inner = MPI_REQUEST_NULL, .buf = p->buf, .count = p->count, .type = p->type, .comm = p->comm,
-                      .own_type = p->own_type });
+    watched *e = watch(&(watched){ .handle = handle, .inner = MPI_REQUEST_NULL, .clock = p->clock, .buf = p->buf, .count = p->count, .source = p->source,
+                                   .tag = p->tag, .type = p->type,
+                                   .comm = p->comm, .own_type = p->own_type, .number = p->number });
+    e->hashed = p->hashed;
+    e->hash = p->hash;
+    e->from = p->source;
+    e->with = p->tag;
+    e->told = p->hashed;
     p->own_type = 0;
     bl_request_looked_at(handle);
 }
 
 static int by_clock(const void *x, const void *y)
 {
-    const bl_open *const *a = x, *const *b = y;
-    return ((*a)->clock > (*b)->clock) - ((*a)->clock < (*b)->clock);
+    const watched *a = x, *b = y;
+    return (a->clock > b->clock) - (a->clock < b->clock);
 }
 
 /* Out of a journal, or posted again: as its match was told, when it was. */
 static int match_again(watched *e)
 {
-    const bl_open *o = &e->open;
-    bl_wanted w = wanted(e->comm, o->told ? o->from : o->source, o->told ? o->with : o->tag);
+    bl_wanted w = wanted(e->comm, e->told ? e->from : e->source, e->told ? e->with : e->tag);
     int world;
-    w.hashed = o->told && o->hashed;
-    w.hash = o->hash;
-    w.clock = o->clock;
-    w.asked = o->tag;
+    w.hashed = e->told && e->hashed;
+    w.hash = e->hash;
     if (e->inner != MPI_REQUEST_NULL) {
         PMPI_Request_free(&e->inner);
         lg.swapped--;
     }
     e->inner = MPI_REQUEST_NULL;
     bl_fed *f = bl_feed_find(&w, &world);
-    if (!f && !o->told && bl_feed_bars(&w)) nobody_knows();
-    if (!f) bl_feed_missed(&w);
-    if (!f && post_receive(e->buf, e->count, e->type, o->told ? o->from : o->source, w.tag, e->comm, &e->inner) != MPI_SUCCESS) {
+    if (!f && post_receive(e->buf, e->count, e->type, w.source < 0 ? w.source : rank_in(e->comm, w.source), w.tag, e->comm, &e->inner) != MPI_SUCCESS) {
         e->inner = MPI_REQUEST_NULL;
         return 0;
     }
@@ -1505,7 +1506,7 @@ static int match_again(watched *e)
         bl_log_fed.bytes += f->bytes;
         if (unpack(f, e->buf, e->count, e->type)) bl_log_end_job("a message of %" PRIu64 " bytes is longer than the receive it is for", f->bytes);
         fill_status(s, rank_in(e->comm, world), f->tag, f->bytes);
-        bl_feed_take(&w, world, f);
+        bl_feed_take(f);
         PMPI_Grequest_complete(e->inner);
     }
     lg.swapped++;
@@ -1548,7 +1549,6 @@ static int start_again(persistent *p)
 {
     int rc;
     bl_wanted w = wanted(p->of, p->peer, p->tag);
-    w.clock = p->clock;
     lg.ready -= (unsigned)p->ready;
     p->ready = 0;
     if (!p->receives || feed_one(&w, p->buf, p->count, p->type, p->comm, &p->status, &rc)) {
@@ -1569,33 +1569,54 @@ static persistent *next_started(uint64_t start)
     return next;
 }
 
+/* Which of several wildcards had which message is an event, when it was told while an earlier one was open: that one is not to take it. */
+static int match_told(void)
+{
+    int good = 1, world;
+    for (unsigned i = 0; good && i < lg.watches; i++) {
+        watched *e = &lg.watch[i];
+        e->again = 0;
+        if (e->done || e->sends || !e->told || !e->hashed || e->comm->size == 1) continue;
+        bl_wanted w = wanted(e->comm, e->from, e->with);
+        w.hashed = 1;
+        w.hash = e->hash;
+        if (!bl_feed_find(&w, &world)) continue; /* it will be sent again */
+        good = match_again(e);
+        e->again = 1;
+    }
+    return good;
+}
+
+/* In the order posted. */
 int bl_logged_match_again(void)
 {
     int good = 1;
     for (unsigned i = lg.landings; i-- > 0;) /* MPI has let go of them */
         if (lg.landing[i].comm->size > 1) drop_landing(&lg.landing[i]);
     bl_requests_each(watch_again);
-    if (lg.watches) qsort(lg.open, lg.watches, sizeof *lg.open, by_clock);
+    if (lg.watches) qsort(lg.watch, lg.watches, sizeof *lg.watch, by_clock);
     for (persistent *p = lg.persistent; good && p; p = p->next) {
         if (p->of) good = make_again(p);
         if (good && p->of && !p->receives && is_active(p)) good = start_again(p);
     }
+    if (good) good = match_told();
     persistent *p = next_started(0);
-    unsigned turn = 0;
-    while (good && (p || turn < 2 * lg.watches)) {
-        bl_open *e = bl_open_again(lg.open, lg.watches, &turn);
-        for (; good && p && (!e || (turn > lg.watches && p->clock < e->clock)); p = next_started(p->start)) good = start_again(p);
-        watched *of = (watched *)(void *)e;
-        if (good && of && of->comm->size > 1) good = match_again(of);
+    for (unsigned i = 0; good && (p || i < lg.watches);) {
+        if (p && (i == lg.watches || p->clock < lg.watch[i].clock)) {
+            good = start_again(p);
+            p = next_started(p->start);
+            continue;
+        }
+        watched *e = &lg.watch[i++];
+        if (!e->done && !e->sends && !e->again && e->comm->size > 1) good = match_again(e);
     }
-    if (good && bl_feed_is_wrong()) nobody_knows();
     return good;
 }
 
 int bl_log_ours(MPI_Request handle)
 {
     unsigned i = index_of_handle(handle);
-    return i < lg.watches && watched_of(i)->handle == handle && watched_of(i)->answer;
+    return i < lg.watches && lg.watch[i].handle == handle && lg.watch[i].answer;
 }
 
 int bl_log_taken(MPI_Request handle, MPI_Request *request)
@@ -1619,8 +1640,8 @@ int bl_log_taken(MPI_Request handle, MPI_Request *request)
         i = index_of_handle(handle);
     }
     bl_request_renamed(handle, ours);
-    watched_of(i)->handle = ours;
-    watched_of(i)->answer = answer;
+    lg.watch[i].handle = ours;
+    lg.watch[i].answer = answer;
     *request = ours;
     return 1;
 }
@@ -1641,7 +1662,7 @@ void bl_log_type_freed(MPI_Datatype type)
         p->own_type = 1;
     }
     for (unsigned i = 0; i < lg.watches; i++) {
-        watched *e = watched_of(i);
+        watched *e = &lg.watch[i];
         if (e->sends || e->type != type || e->own_type) continue;
         e->type = kept_type(type);
         e->own_type = 1;
@@ -1658,12 +1679,7 @@ void bl_logged_free(void)
         free(lg.persistent);
         lg.persistent = next;
     }
-    for (unsigned i = 0; i < lg.watches; i++) free(watched_of(i));
-    for (watched *next; lg.spare; lg.spare = next) {
-        next = lg.spare->next;
-        free(lg.spare);
-    }
-    free(lg.open);
+    free(lg.watch);
     free(lg.landing);
     memset(&lg, 0, sizeof lg);
 }

@@ -6,6 +6,5 @@ libbl_protocol_la_SOURCES = \
 	src/protocol/pace.c src/protocol/pace.h \
 	src/protocol/induced.c src/protocol/induced.h \
 	src/protocol/msglog.c src/protocol/msglog.h \
-	src/protocol/rollback.c src/protocol/rollback.h \
 	src/protocol/groups.c src/protocol/groups.h
 EXTRA_DIST += src/protocol/README.md

@@ -20,7 +20,7 @@
 enum { NODES_MAX = 4096, NAME_MAX_BYTES = 253, SLOTS_MAX = 1 << 16, LINE_BYTES = 1024, SHOWN = 8 };
 enum { ASKED_AT_ONCE = 16, LOOK_NS = 10000000 };
 /* A node is asked so often, and has so long to answer: who is left out wrongly is missed. */
-static const double answer_s[] = { 5, 10, 15 };
+static const double answer_s[] = { 5, 15, 30 };
 #define CLOSE_S 2.0 /* so long mpirun has to end after that, with the agents it has started */
 
 struct bl_node {

@@ -227,7 +227,9 @@ check "no-main: nobody is left" processes_left
 mpirun4 slow-reference env BELAY_OFF=1 "$programs/slow" 0 2
 heat=$reference
 reference=$(result_of "$log")
+limit=200
 goes_on slow 1 0 $logged --every 1 --kill 1@step=1 "$programs/slow" 17 2
+limit=60
 reference=$heat
 
 # Spawned when there is no spare; a second death starts all again.
