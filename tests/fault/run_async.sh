@@ -115,15 +115,20 @@ check "no child: all is well" says '^all is well$'
 run auto --async auto --every 10 --stable process "$programs/forked" 20
 check "auto: fork" says 'async=auto is fork: '
 check "auto: all is well" says '^all is well$'
-OMPI_MCA_pml_monitoring_enable=1
-export OMPI_MCA_pml_monitoring_enable
-run transport --async auto --every 10 --stable process "$programs/forked" 20
-check "auto, another transport: stage, and why" says 'async=auto is stage: MPI moves data with pml_monitoring here'
-check "auto, another transport: all is well" says '^all is well$'
-run no-transport --async fork --every 10 "$programs/forked" 20
-check "fork, another transport: refused" says 'async=fork: MPI moves data with pml_monitoring here'
-check "fork, another transport: exit status" not ended 0
-unset OMPI_MCA_pml_monitoring_enable
+# Open MPI 4.1 does not tell of this one, which wraps ob1; there is none else that works without its hardware.
+if mpirun --version | grep -q ' 4\.'; then
+    echo "another transport: not tested with this Open MPI"
+else
+    OMPI_MCA_pml_monitoring_enable=1
+    export OMPI_MCA_pml_monitoring_enable
+    run transport --async auto --every 10 --stable process "$programs/forked" 20
+    check "auto, another transport: stage, and why" says 'async=auto is stage: MPI moves data with pml_monitoring here'
+    check "auto, another transport: all is well" says '^all is well$'
+    run no-transport --async fork --every 10 "$programs/forked" 20
+    check "fork, another transport: refused" says 'async=fork: MPI moves data with pml_monitoring here'
+    check "fork, another transport: exit status" not ended 0
+    unset OMPI_MCA_pml_monitoring_enable
+fi
 run auto-alone --async auto --checkpoint independent --every 10 --stable process "$programs/forked" 20
 check "auto, independent: off, and why" says 'async=auto is off: another async is for checkpoint=coordinated'
 check "auto, independent: exit status 0" ended 0
