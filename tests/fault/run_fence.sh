@@ -46,9 +46,8 @@ left_behind() {
     kill -CONT "$first"
     wait "$first"
     [ "$?" != 0 ] && pass "$name: what is left of the first is no success" || fail "$name: the first ended with 0"
-    for rank in 0 1 2 3; do
-        [ -n "$how" ] || check "$name: rank $rank says why" says "rank $rank of incarnation 0 was replaced while it was stopped" "$first_log"
-    done
+    # What the last of them say mpirun, which has seen the first end, does not always pass on.
+    [ -n "$how" ] || check "$name: a rank says why" says 'rank [0-3] of incarnation 0 was replaced while it was stopped' "$first_log"
     finish
     check "$name: the later recovery has happened" restarts 1
     check "$name: exit status 0" ended 0
