@@ -335,9 +335,10 @@ int bl_local_stay(MPI_Comm world)
     int rc = local.leads ? BELAY_OK : bl_store_join(bl_rt.store, local.incarnation, &err);
     if (rc == BELAY_OK) rc = bl_live_go_on(bl_rt.store, &bl_rt.live, &err);
     if (rc == BELAY_OK) rc = bl_depend_recover(local.private_comm, 1, &err);
+    int orphan = rc == BELAY_ERR_REFUSED;
     if (rc == BELAY_OK) rc = bl_feed_reload(&err);
     if (rc == BELAY_OK) rc = bl_log_begin_anew(&err);
-    if (rc == BELAY_ERR_REFUSED) local.cannot = "it depends on what is lost with a dead rank";
+    if (orphan) local.cannot = "it depends on what is lost with a dead rank";
     else if (rc && rc != BELAY_ERR_ABORTED) local.cannot = no_file;
     if (local.cannot == no_file) bl_say("rank %d: %s", bl_rt.rank, err.text);
     if (rc) bl_injob_revoke(world);

@@ -21,6 +21,12 @@ unset BELAY_OFF
 reference=$(result_of "$log")
 check "stream gives a result without Belay" ended 0
 
+ended_well() {
+    check "$name: exit status 0" ended 0
+    check "$name: same result" same_result
+    check "$name: nobody is left" wait_for 10 nobody_left
+}
+
 # left_behind NAME ROUND HOW OPTION...: HOW: "" or deaf.  All that is on a machine stands still, mpirun too, and the job goes on without it.
 left_behind() {
     name=$1 round=$2 how=$3
@@ -50,9 +56,7 @@ left_behind() {
     [ -n "$how" ] || check "$name: a rank says why" says 'rank [0-3] of incarnation 0 was replaced while it was stopped' "$first_log"
     finish
     check "$name: the later recovery has happened" restarts 1
-    check "$name: exit status 0" ended 0
-    check "$name: same result" same_result
-    check "$name: nobody is left" wait_for 10 nobody_left
+    ended_well
 }
 
 round=1
@@ -89,9 +93,7 @@ in_the_job() {
     finish
     check "$name: both recoveries were in the job" back 2
     check "$name: nothing was started again" restarts 0
-    check "$name: exit status 0" ended 0
-    check "$name: same result" same_result
-    check "$name: nobody is left" wait_for 10 nobody_left
+    ended_well
 }
 
 round=1

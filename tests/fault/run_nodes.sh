@@ -80,7 +80,7 @@ check "xor, silent: nobody is left behind" nobody_left
 put_back n1
 
 # What is in the job directory, which all share, is not lost.
-printf 'n1 slots=2\nn2 slots=1 # a small one\nn2 slots=1\nn3 slots=2\n' >"$scratch/work/hosts"
+printf 'n1 slots=2\nn2 slots=1 # a small one\nn2 slots=1\nn3 slots=2\n' >"$work/hosts"
 on "--hostfile hosts" shared 4
 in_the_middle
 lose n1
